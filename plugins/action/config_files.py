@@ -1,0 +1,109 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Controller side of kijun.baseline.config_files: find and render the contents, then call the module once."""
+
+from __future__ import annotations
+
+import base64
+from pathlib import Path
+from typing import Any
+
+from ansible.errors import AnsibleActionFail, AnsibleError
+from ansible.module_utils.parsing.convert_bool import boolean
+from ansible.plugins.action import ActionBase
+from ansible.template import Templar, trust_as_template
+
+MODULE = "kijun.baseline.config_files"
+GIVES_CONTENT = ("template", "source", "content")
+# What ansible.builtin.template does by default.
+JINJA_OVERRIDES = {"trim_blocks": True, "lstrip_blocks": False}
+
+
+class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core has no types
+    """Turns templates and sources into contents, so that one module execution has everything."""
+
+    _requires_connection = True
+
+    def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
+        """Render every file of the task and put them in place on the host.
+
+        :raises AnsibleActionFail: an entry is wrong or does not render; the host was not touched.
+        """
+        super().run(tmp, task_vars)
+        task_vars = task_vars or {}
+        arguments = dict(self._task.args)
+        for internal in ("contents", "secret_contents"):
+            if internal in arguments:
+                raise AnsibleActionFail(f"{internal} is filled in by the step itself; give the content in files")
+        entries = arguments.get("files")
+        if not isinstance(entries, list) or not entries:
+            raise AnsibleActionFail("files: a list of at least one entry with a path is needed")
+
+        self._templars: dict[str, Templar] = {}
+        described = []
+        contents: dict[bool, dict[str, str]] = {False: {}, True: {}}
+        for number, entry in enumerate(entries, start=1):
+            path, secret = self._check(entry, number)
+            data = self._content(path, entry, task_vars)
+            if data is not None:
+                contents[secret][path] = base64.b64encode(data).decode("ascii")
+            described.append({key: value for key, value in entry.items() if key not in GIVES_CONTENT})
+        arguments.update(files=described, contents=contents[False], secret_contents=contents[True])
+        result: dict[str, Any] = self._execute_module(module_name=MODULE, module_args=arguments, task_vars=task_vars)
+        return result
+
+    @staticmethod
+    def _check(entry: Any, number: int) -> tuple[str, bool]:
+        """Check how an entry gives its content.
+
+        :param number: its place in the list, from 1, for messages.
+        :returns: its path and whether it is secret.
+        """
+        if not isinstance(entry, dict) or not isinstance(entry.get("path"), str):
+            raise AnsibleActionFail(f"files: entry {number} has no path")
+        path = entry["path"]
+        state = entry.get("state", "file")
+        given = [key for key in (*GIVES_CONTENT, "settings") if entry.get(key) is not None]
+        if state == "file" and len(given) != 1:
+            raise AnsibleActionFail(
+                f"{path}: gives {' and '.join(given) or 'no content'}; "
+                "exactly one of template, source, content and settings is allowed"
+            )
+        if state != "file" and given:
+            raise AnsibleActionFail(f"{path}: gives {' and '.join(given)}, which state {state} does not take")
+        if entry.get("mode") is not None and not isinstance(entry["mode"], str):
+            raise AnsibleActionFail(f'{path}: mode: {entry["mode"]!r} is a number; write it in quotes, such as "0644"')
+        secret = boolean(entry.get("secret", False), strict=True)
+        if secret and "settings" in given:
+            raise AnsibleActionFail(f"{path}: settings cannot be secret; give template, source or content")
+        return path, secret
+
+    def _content(self, path: str, entry: dict[str, Any], task_vars: dict[str, Any]) -> bytes | None:
+        """Give an entry's whole content, or None when it has none (a directory, an absent path, a keyed edit)."""
+        if entry.get("content") is not None:
+            if not isinstance(entry["content"], str):
+                raise AnsibleActionFail(f"{path}: content is a {type(entry['content']).__name__}; a text is allowed")
+            return entry["content"].encode()
+        try:
+            if entry.get("source") is not None:
+                return Path(self._find_needle("files", entry["source"])).read_bytes()
+            if entry.get("template") is not None:
+                return self._render(self._find_needle("templates", entry["template"]), task_vars).encode()
+        except (AnsibleError, OSError) as error:
+            raise AnsibleActionFail(f"{path}: {entry.get('template') or entry.get('source')}: {error}") from error
+        return None
+
+    def _render(self, template: str, task_vars: dict[str, Any]) -> str:
+        """Render a template file as ansible.builtin.template does."""
+        text = trust_as_template(self._loader.get_text_file_contents(template))
+        rendered = self._templar_for(str(Path(template).parent), task_vars).template(
+            text, escape_backslashes=False, overrides=JINJA_OVERRIDES
+        )
+        return "" if rendered is None else str(rendered)
+
+    def _templar_for(self, folder: str, task_vars: dict[str, Any]) -> Templar:
+        """Give the one templating environment for all templates of a folder: making one costs more than using it."""
+        if folder not in self._templars:
+            search = [*task_vars.get("ansible_search_path", []), self._loader.get_basedir(), folder]
+            search = [path for base in search for path in (f"{base}/templates", base)]
+            self._templars[folder] = self._templar.copy_with_new_env(searchpath=search, available_variables=task_vars)
+        return self._templars[folder]

@@ -1,0 +1,182 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Controls as the audit takes them: checked, chosen for a host and a run, and joined with what the host answered."""
+
+from __future__ import annotations
+
+import datetime
+import re
+from typing import Any, Iterable
+
+from ..module_utils.facts import known
+from ..module_utils.verdict import EXCUSED, FAIL, NOT_APPLICABLE, OPERATORS, VERDICTS, split_path
+
+SCHEMA = "kijun.evidence/1"
+AUDITED = ("automated", "detected")
+"""Statuses of controls that a host can be asked about; the others are the ledgers' and the people's."""
+
+GROUP_OF_SCOPE = {"server": "servers", "client": "clients"}
+"""Scope of a control -> inventory group whose hosts it is for."""
+
+CARRIED = ("id", "title", "area", "severity", "scope", "status", "clauses")
+"""Fields of a control that its evidence repeats, so that a record can be read alone."""
+
+SEVERITIES = ("low", "medium", "high", "critical")
+
+
+class ControlError(ValueError):
+    """A control, an exception or a choice of controls is not of its form; the text says which and what is allowed."""
+
+
+def check_controls(controls: list[dict[str, Any]]) -> None:
+    """See that controls are of their form before any host is asked.
+
+    Args:
+        controls: the controls, values filled in.
+
+    Raises:
+        ControlError: names the control, the field, its value and what is allowed.
+    """
+    seen: set[str] = set()
+    for control in controls:
+        name = control.get("id") if isinstance(control, dict) else None
+        if not isinstance(name, str) or not re.fullmatch(r"[A-Z][A-Z0-9]*-\d+", name):
+            raise ControlError("a control's id must be such as AUTH-07, not %r" % (name,))
+        if name in seen:
+            raise ControlError("control %s is there twice" % name)
+        seen.add(name)
+        missing = [field for field in CARRIED if field not in control]
+        if missing:
+            raise ControlError("control %s lacks %s" % (name, ", ".join(missing)))
+        if control["severity"] not in SEVERITIES:
+            raise ControlError("control %s: severity %r is none of %s" % (name, control["severity"], ", ".join(SEVERITIES)))
+        if control["status"] in AUDITED and not control.get("expect"):
+            raise ControlError("control %s is %s and expects nothing" % (name, control["status"]))
+        for expectation in control.get("expect", []):
+            _check_expectation(name, expectation)
+
+
+def _check_expectation(name: str, expectation: dict[str, Any]) -> None:
+    try:
+        segments = split_path(str(expectation.get("fact", "")))
+    except ValueError as error:
+        raise ControlError("control %s: %s" % (name, error)) from None
+    if not known(segments):
+        raise ControlError("control %s: unknown fact path %r; docs/reference/facts.md lists the known ones"
+                           % (name, expectation["fact"]))
+    operator = expectation.get("op")
+    if operator not in OPERATORS:
+        raise ControlError("control %s: unknown operator %r; known: %s" % (name, operator, " ".join(OPERATORS)))
+    if operator == "matches":
+        try:
+            re.compile(str(expectation.get("value")))
+        except re.error as error:
+            raise ControlError("control %s: %r is not a regular expression: %s" % (name, expectation.get("value"), error)) from None
+
+
+def choose(controls: list[dict[str, Any]], chosen: Iterable[str]) -> list[dict[str, Any]]:
+    """Keep the controls that a run asks for.
+
+    Args:
+        controls: all of them.
+        chosen: areas, clauses and control ids (a run's tags); empty or ``all`` for every control.
+
+    Raises:
+        ControlError: one of them is neither an area, nor a clause, nor an id of any control.
+    """
+    names = set(chosen) - {"all", "always", "tagged", "untagged"}
+    if not names:
+        return controls
+    labels = {c["id"]: {c["id"], c["area"], *c["clauses"]} for c in controls}
+    unknown = names - set().union(*labels.values())
+    if unknown:
+        raise ControlError("no control has the area, clause or id %s" % ", ".join(sorted(map(repr, unknown))))
+    return [c for c in controls if labels[c["id"]] & names]
+
+
+def reason_not_applicable(control: dict[str, Any], groups: list[str]) -> str | None:
+    """Why a control is not for a host, None when it is.
+
+    Args:
+        control: the control.
+        groups: the host's inventory groups; a host in none of the groups of scopes is held to every control.
+    """
+    if control["status"] not in AUDITED:
+        return control.get("reason") or "status: %s" % control["status"]
+    if not control.get("applies", True):
+        return "not asked of this host by its settings"
+    own = {scope for scope, group in GROUP_OF_SCOPE.items() if group in groups}
+    if own and not own & set(control["scope"]):
+        return "for %s only" % ", ".join(control["scope"])
+    return None
+
+
+def check_exceptions(exceptions: list[dict[str, Any]], controls: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
+    """See that exceptions are of their form, and give them by control.
+
+    Args:
+        exceptions: control, until (YYYY-MM-DD), approver, reason, and optionally ticket.
+        controls: all controls.
+
+    Raises:
+        ControlError: names the exception's field and value, or the unknown control.
+    """
+    ids = {control["id"] for control in controls}
+    found = {}
+    for entry in exceptions:
+        missing = [field for field in ("control", "until", "approver", "reason") if not entry.get(field)]
+        if missing:
+            raise ControlError("kijun_exceptions: %r lacks %s (clause SM-6-1)" % (entry, ", ".join(missing)))
+        if entry["control"] not in ids:
+            raise ControlError("kijun_exceptions: unknown control id %r" % entry["control"])
+        try:
+            until = datetime.date.fromisoformat(str(entry["until"]))
+        except ValueError:
+            raise ControlError("kijun_exceptions: until %r of %s is not a date such as 2030-12-31"
+                               % (entry["until"], entry["control"])) from None
+        found[entry["control"]] = {"until": until.isoformat(), "approver": str(entry["approver"]),
+                                   "reason": str(entry["reason"]), "ticket": str(entry.get("ticket") or "")}
+    return found
+
+
+def _excuse(result: dict[str, Any], exception: dict[str, Any] | None, today: datetime.date) -> None:
+    """Excuse a failure that a valid exception covers; say of an expired one that it has expired."""
+    result["exception"] = exception
+    if exception is None or result["verdict"] != FAIL:
+        return
+    if datetime.date.fromisoformat(exception["until"]) >= today:
+        result["verdict"] = EXCUSED
+        result["reason"] = "excused until %s by %s: %s" % (exception["until"], exception["approver"], exception["reason"])
+    else:
+        result["reason"] = "the exception expired on %s" % exception["until"]
+
+
+def evidence(host: str, groups: list[str], controls: list[dict[str, Any]], answer: dict[str, Any],
+             exceptions: dict[str, dict[str, Any]], today: datetime.date) -> dict[str, Any]:
+    """Join controls with a host's answer into its evidence record, see docs/evidence.md.
+
+    Args:
+        host: inventory name.
+        groups: its groups.
+        controls: the controls of this run, those not for this host included.
+        answer: what the host's audit returned.
+        exceptions: by control id.
+        today: the date that exceptions are held against.
+    """
+    judged = {entry["id"]: entry for entry in answer["controls"]}
+    results = []
+    for control in controls:
+        found = judged.get(control["id"])
+        if found is None:
+            found = {"verdict": NOT_APPLICABLE, "reason": reason_not_applicable(control, groups), "checks": []}
+        result = {**{field: control[field] for field in CARRIED}, "verdict": found["verdict"], "reason": found["reason"],
+                  "deviation": control.get("deviation") or None, "checks": found["checks"]}
+        _excuse(result, exceptions.get(control["id"]), today)
+        results.append(result)
+    verdicts = [result["verdict"] for result in results]
+    return {
+        "schema": SCHEMA,
+        "host": {"name": host, "groups": sorted(groups), "os": answer["os"], "kernel": answer["kernel"], "time": answer["time"]},
+        "totals": {verdict: verdicts.count(verdict) for verdict in VERDICTS},
+        "controls": results,
+        "problems": answer["problems"],
+    }

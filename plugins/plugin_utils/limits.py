@@ -1,0 +1,89 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What a role's variables may be, held against what an operator set."""
+
+from __future__ import annotations
+
+import difflib
+import ipaddress
+import re
+from typing import Any, Callable
+
+NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.:-]*\$?")
+"""A login name or a host's name or address; nothing that a configuration file would read as something else."""
+
+
+def _whole(value: Any) -> bool:
+    return not isinstance(value, bool) and (isinstance(value, int) or re.fullmatch(r"-?\d+", str(value)) is not None)
+
+
+def _fraction(value: Any) -> bool:
+    return _whole(value) or isinstance(value, float) or re.fullmatch(r"\d*\.\d+", str(value)) is not None
+
+
+def _network(value: Any) -> bool:
+    try:
+        ipaddress.ip_network(str(value))
+    except ValueError:
+        return False
+    return True
+
+
+TYPES: dict[str, tuple[str, Callable[[Any], bool]]] = {
+    "int": ("a whole number", _whole),
+    "float": ("a number", _fraction),
+    "bool": ("true or false", lambda v: isinstance(v, bool) or str(v).lower() in ("true", "false", "yes", "no")),
+    "str": ("a text", lambda v: isinstance(v, str)),
+    "list": ("a list", lambda v: isinstance(v, list)),
+    "names": ("a list of names", lambda v: isinstance(v, list) and all(
+        isinstance(name, str) and NAME.fullmatch(name) for name in v)),
+    "networks": ("a list of networks such as 192.0.2.0/24", lambda v: isinstance(v, list) and all(map(_network, v))),
+}
+"""Type of a limit -> how to say it, and what is of it."""
+
+
+def allowed(limit: dict[str, Any]) -> str:
+    """Say in words what a limit allows."""
+    if "choices" in limit:
+        return "one of %s" % ", ".join(limit["choices"])
+    words = TYPES[limit["type"]][0]
+    if "min" in limit:
+        words += " from %s to %s" % (limit["min"], limit["max"])
+    return words + (", not empty" if limit.get("nonempty") else "")
+
+
+def within(value: Any, limit: dict[str, Any]) -> bool:
+    """Tell whether a value is what its limit allows.
+
+    Args:
+        value: the variable's value.
+        limit: ``choices``, or ``type`` with ``min`` and ``max`` for numbers and ``nonempty`` for lists.
+    """
+    if "choices" in limit:
+        return value in limit["choices"]
+    if not TYPES[limit["type"]][1](value):
+        return False
+    if "min" in limit and not limit["min"] <= float(value) <= limit["max"]:
+        return False
+    return bool(value) or not limit.get("nonempty")
+
+
+def complaints(role: str, limits: dict[str, dict[str, Any]], values: dict[str, Any], present: list[str]) -> list[str]:
+    """What is wrong with the variables of a role.
+
+    Args:
+        role: its name.
+        limits: variable -> limit.
+        values: variable -> value.
+        present: names of all variables that the host has.
+
+    Returns:
+        One text for each wrong variable: its name, its value, what is allowed, and the clause; and for each variable
+        that bears the role's name and that the role does not know, with the one that was perhaps meant.
+    """
+    wrong = ["%s is %r; it must be %s (clause %s)" % (name, values.get(name), allowed(limit), limit["clause"])
+             for name, limit in limits.items() if not within(values.get(name), limit)]
+    for name in present:
+        if name.startswith(role + "_") and name not in limits:
+            meant = difflib.get_close_matches(name, limits, 1)
+            wrong.append("%s is not a variable of role %s%s" % (name, role, "; did you mean %s?" % meant[0] if meant else ""))
+    return wrong

@@ -1,0 +1,91 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""tools/test counts honestly, and leaves nothing running."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from kijun_tools import suite, tree
+from kijun_tools.suite import Counts, Part
+
+JUNIT = """<testsuites><testsuite>
+<testcase name="a"/><testcase name="b"><failure/></testcase><testcase name="c"><error/></testcase>
+<testcase name="d"><skipped/></testcase><testcase name="e"><system-out/></testcase>
+</testsuite></testsuites>"""
+
+
+@pytest.fixture(autouse=True)
+def state_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Keep the logs of the run that runs this test."""
+    monkeypatch.setattr(suite, "STATE", tmp_path)
+    monkeypatch.setattr(suite, "ROOT", tmp_path)
+
+
+def shell(name: str, script: str) -> Part:
+    return Part(name, ("bash", "-c", script))
+
+
+def test_a_junit_file_is_counted(tmp_path: Path) -> None:
+    file = tmp_path / "a.xml"
+    file.write_text(JUNIT, encoding="utf-8")
+    assert suite.junit_counts(file) == Counts(passed=2, failed=2, skipped=1)
+
+
+def test_a_part_is_the_sum_of_its_junit_files() -> None:
+    script = f"for i in 1 2; do cat >$KIJUN_JUNIT/$i.xml <<'EOF'\n{JUNIT}\nEOF\ndone; exit 1"
+    [run] = suite.run_together([shell("tests", script)])
+    assert run.counts() == Counts(passed=4, failed=4, skipped=2)
+
+
+def test_a_part_that_fails_without_a_failed_test_counts_as_a_failure(capsys: pytest.CaptureFixture[str]) -> None:
+    [run] = suite.run_together([shell("broken", "echo it did not converge; exit 3")])
+    assert run.counts() == Counts(failed=1)
+    assert "it did not converge" in capsys.readouterr().out, "the log of what failed is not shown"
+
+
+def test_parts_of_a_stage_run_side_by_side(tmp_path: Path) -> None:
+    meet = "touch {mine}; for i in $(seq 100); do [ -e {other} ] && exit 0; sleep 0.1; done; exit 1"
+    runs = suite.run_together([shell(a, meet.format(mine=a, other=b)) for a, b in (("x", "y"), ("y", "x"))])
+    assert [run.ok() for run in runs] == [True, True]
+
+
+def test_a_left_over_junit_file_is_not_counted_again(tmp_path: Path) -> None:
+    (tmp_path / "junit" / "again").mkdir(parents=True)
+    (tmp_path / "junit" / "again" / "1.xml").write_text(JUNIT, encoding="utf-8")
+    [run] = suite.run_together([shell("again", "true")])
+    assert run.counts() == Counts()
+
+
+def test_an_interrupted_run_stops_what_it_started_and_says_so(tmp_path: Path) -> None:
+    script = f"""
+import sys
+from pathlib import Path
+from kijun_tools import suite
+suite.STATE = suite.ROOT = Path({str(tmp_path)!r})
+suite.SUITES["fast"] = [(suite.Part("sleeper", ("bash", "-c", "sleep 300 & echo $! > pid; wait")),)]
+sys.exit(suite.main(["fast"]))
+"""
+    env = {**os.environ, "PYTHONPATH": str(tree.ROOT / "tools")}
+    runner = subprocess.Popen([sys.executable, "-c", script], env=env, stdout=subprocess.PIPE, text=True)
+    pid = tmp_path / "pid"
+    deadline = time.monotonic() + 30
+    while not (pid.exists() and pid.read_text()) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    sleeper = Path("/proc") / pid.read_text().strip()
+    assert sleeper.exists()
+    runner.send_signal(signal.SIGTERM)
+    output, _ = runner.communicate(timeout=30)
+    assert runner.returncode == 130
+    assert "stopped by SIGTERM" in output
+    assert not sleeper.exists() or "Z" in (sleeper / "stat").read_text(), "a part's own process outlived the run"
+
+
+def test_an_unknown_part_is_refused() -> None:
+    with pytest.raises(SystemExit, match="no part nonsense"):
+        suite.chosen_parts(["nonsense"])

@@ -1,0 +1,326 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Runs the parts of the test suite, some side by side, and says how they ended."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import time
+import xml.etree.ElementTree as ElementTree
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import FrameType
+from typing import NamedTuple
+
+ROOT = Path(__file__).resolve().parents[2]
+STATE = ROOT / ".cache" / "test"
+BIN = ROOT / ".venv" / "bin"
+
+PROGRESS = 30
+"""Seconds between two lines that say what is still running."""
+
+GRACE = 30
+"""Seconds that an interrupted part has to take its hosts down."""
+
+SHOWN = 400
+"""Lines of a failed part's log that are printed."""
+
+INTERRUPTIONS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+@dataclass(frozen=True)
+class Part:
+    """One program of the suite.
+
+    Attributes:
+        name: what it is called in the summary and on the command line; also its log's name.
+        command: program and arguments.
+        environment: variables that it gets beside the suite's own.
+    """
+
+    name: str
+    command: Sequence[str]
+    environment: dict[str, str] = field(default_factory=dict)
+
+
+class Counts(NamedTuple):
+    """How many tests ended how."""
+
+    passed: int = 0
+    failed: int = 0
+    skipped: int = 0
+
+    def plus(self, other: Counts) -> Counts:
+        """The sum of two counts."""
+        return Counts(*(a + b for a, b in zip(self, other, strict=True)))
+
+
+def pytest(name: str, folder: str, *arguments: str, lab: int | None = None) -> Part:
+    """A part that runs the tests of one folder.
+
+    Args:
+        name: the part's name.
+        folder: the folder below tests/.
+        arguments: further arguments for pytest.
+        lab: number of the lab instance that is theirs.
+    """
+    environment = {} if lab is None else {"KIJUN_LAB": str(lab)}
+    return Part(name, (str(BIN / "python"), "-m", "pytest", f"tests/{folder}", "-v", *arguments), environment)
+
+
+def molecule(scenario: str, lab: int) -> Part:
+    """A part that runs a molecule scenario on a lab instance of its own."""
+    return Part(f"molecule-{scenario}", ("molecule", "test", "-s", scenario), {"KIJUN_LAB": str(lab)})
+
+
+# Parts that stand together run side by side; two cores carry two.
+FAST: list[tuple[Part, ...]] = [
+    (Part("ruff", ("ruff", "check", ".")), Part("ruff-format", ("ruff", "format", "--check", "."))),
+    (Part("yamllint", ("yamllint", "--strict", ".")), Part("mypy", ("mypy",))),
+    (Part("ansible-lint", ("ansible-lint", "--strict", "--offline")), pytest("unit", "unit", "--numprocesses=2")),
+]
+HOSTS: list[tuple[Part, ...]] = [
+    (pytest("lab", "lab", lab=6),),
+    (molecule("authentication", lab=1), molecule("time_sync", lab=2)),
+    (pytest("faults", "faults", lab=3), pytest("report", "report")),
+    (pytest("layouts", "layouts", lab=5),),
+]
+SUITES = {"fast": FAST, "all": FAST + HOSTS}
+
+
+class Run:
+    """A part that runs, its output going to its log.
+
+    Args:
+        part: what to run.
+    """
+
+    def __init__(self, part: Part) -> None:
+        """Start it."""
+        self.part = part
+        self.log = STATE / f"{part.name}.log"
+        self.junit = STATE / "junit" / part.name
+        self.junit.mkdir(parents=True, exist_ok=True)
+        for left_over in self.junit.glob("*.xml"):
+            left_over.unlink()
+        environment = {
+            **os.environ,
+            **part.environment,
+            "PATH": f"{BIN}:{os.environ['PATH']}",
+            "KIJUN_JUNIT": str(self.junit),
+            "PYTHONUNBUFFERED": "1",
+        }
+        self.started = time.monotonic()
+        self.ended: float | None = None
+        with self.log.open("wb") as log:
+            # A session of its own: an interruption reaches this part's processes, and nobody else's.
+            self.process = subprocess.Popen(
+                part.command,
+                cwd=ROOT,
+                env=environment,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+
+    def seconds(self) -> float:
+        """How long it has run."""
+        return (self.ended or time.monotonic()) - self.started
+
+    def finished(self) -> bool:
+        """Whether it has ended."""
+        if self.ended is None and self.process.poll() is not None:
+            self.ended = time.monotonic()
+        return self.ended is not None
+
+    def ok(self) -> bool:
+        """Whether it ended well."""
+        return self.process.returncode == 0
+
+    def counts(self) -> Counts:
+        """Its tests: those that its JUnit files tell of; a part without any counts as one test.
+
+        A part that failed without a failed test (a scenario that did not converge) counts one failure.
+        """
+        counts = Counts()
+        for file in sorted(self.junit.glob("*.xml")):
+            counts = counts.plus(junit_counts(file))
+        if not self.ok() and not counts.failed:
+            return counts.plus(Counts(failed=1))
+        if self.ok() and self.part.command[0] in ("molecule", "ansible-lint", "mypy", "ruff", "yamllint"):
+            return counts.plus(Counts(passed=1))
+        return counts
+
+    def last_line(self) -> str:
+        """The last line of its log so far."""
+        return next((line.strip()[:100] for line in reversed(self.lines()) if line.strip()), "")
+
+    def lines(self) -> list[str]:
+        """Its log so far."""
+        return self.log.read_text(encoding="utf-8", errors="replace").splitlines()
+
+    def stop(self, number: signal.Signals) -> None:
+        """Send a signal to it and to all that it started."""
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self.process.pid, number)
+
+
+def junit_counts(file: Path) -> Counts:
+    """Count the tests of a JUnit file.
+
+    Args:
+        file: what pytest's ``--junitxml`` wrote; it is this suite's own.
+    """
+    counts = Counts()
+    for case in ElementTree.parse(file).getroot().iter("testcase"):  # noqa: S314 (pytest of this run wrote it)
+        kinds = {child.tag for child in case}
+        if kinds & {"failure", "error"}:
+            counts = counts.plus(Counts(failed=1))
+        elif "skipped" in kinds:
+            counts = counts.plus(Counts(skipped=1))
+        else:
+            counts = counts.plus(Counts(passed=1))
+    return counts
+
+
+class Interrupted(Exception):
+    """Somebody asked the suite to stop."""
+
+
+def interrupt(number: int, frame: FrameType | None) -> None:
+    """Turn a signal into an exception, so that what runs is stopped on the way out."""
+    raise Interrupted(signal.Signals(number).name)
+
+
+def run_together(parts: Sequence[Part]) -> list[Run]:
+    """Run parts side by side and wait for all of them.
+
+    Args:
+        parts: what to run.
+
+    Returns:
+        The parts that ran, ended.
+
+    Raises:
+        Interrupted: after everything that was started has been stopped.
+    """
+    runs: list[Run] = []
+    try:
+        for part in parts:
+            runs.append(Run(part))
+            say(f"{part.name}: started, {runs[-1].log.relative_to(ROOT)}")
+        _wait(runs)
+    except BaseException:
+        # Interrupted, or a part's program is missing.
+        _stop(runs)
+        raise
+    return runs
+
+
+def _wait(runs: list[Run]) -> None:
+    """Wait until all have ended, telling how each ended and, now and then, what still runs."""
+    running, told = list(runs), time.monotonic()
+    while running:
+        time.sleep(0.2)
+        for run in [run for run in running if run.finished()]:
+            running.remove(run)
+            say(f"{run.part.name}: {'ok' if run.ok() else 'FAILED'} in {run.seconds():.0f} s")
+            if not run.ok():
+                print("\n".join(run.lines()[-SHOWN:]), flush=True)
+        if time.monotonic() - told >= PROGRESS:
+            told = time.monotonic()
+            for run in running:
+                say(f"{run.part.name}: {run.seconds():.0f} s so far: {run.last_line()}")
+
+
+def _stop(runs: list[Run]) -> None:
+    """Stop what still runs: gently, then for good. Nothing interrupts the stopping."""
+    for number in INTERRUPTIONS:
+        signal.signal(number, signal.SIG_IGN)
+    for number in (signal.SIGTERM, signal.SIGKILL):
+        for run in runs:
+            if not run.finished():
+                run.stop(number)
+        end = time.monotonic() + GRACE
+        while time.monotonic() < end and any(not run.finished() for run in runs):
+            time.sleep(0.1)
+
+
+def say(line: str) -> None:
+    """Print a line with the time of day."""
+    print(time.strftime("%H:%M:%S ") + line, flush=True)
+
+
+def summary(runs: list[Run], seconds: float) -> Counts:
+    """Print how long each part took and how its tests ended.
+
+    Args:
+        runs: the parts that ran.
+        seconds: how long all of it took.
+
+    Returns:
+        The sum of their counts.
+    """
+    total = Counts()
+    print(f"\n{'part':26} {'seconds':>8} {'passed':>7} {'failed':>7} {'skipped':>8}")
+    for run in runs:
+        counts = run.counts()
+        total = total.plus(counts)
+        print(f"{run.part.name:26} {run.seconds():8.0f} {counts.passed:7} {counts.failed:7} {counts.skipped:8}")
+    print(f"{'all':26} {seconds:8.0f} {total.passed:7} {total.failed:7} {total.skipped:8}\n")
+    return total
+
+
+def chosen_parts(names: Sequence[str]) -> list[tuple[Part, ...]]:
+    """The parts that the command line names.
+
+    Args:
+        names: ``fast``, ``all``, or names of parts.
+
+    Raises:
+        SystemExit: an unknown name.
+    """
+    if len(names) == 1 and names[0] in SUITES:
+        return SUITES[names[0]]
+    known = {part.name: part for stage in SUITES["all"] for part in stage}
+    unknown = [name for name in names if name not in known]
+    if unknown:
+        raise SystemExit(f"tools/test: no part {', '.join(unknown)}; there are fast, all, {', '.join(known)}")
+    return [(known[name],) for name in names]
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The command ``tools/test``: run parts, and end with one line of totals.
+
+    Returns:
+        The exit status: 0 when all passed, 130 when interrupted, else 1.
+    """
+    parser = argparse.ArgumentParser(prog="tools/test", description="Run the tests.")
+    parser.add_argument(
+        "parts", nargs="*", default=["all"], metavar="PART", help="fast, all (default), or parts by name"
+    )
+    stages = chosen_parts(parser.parse_args(arguments).parts)
+    for number in INTERRUPTIONS:
+        signal.signal(number, interrupt)
+    started = time.monotonic()
+    runs: list[Run] = []
+    try:
+        for stage in stages:
+            runs += run_together(stage)
+    except Interrupted as reason:
+        say(f"stopped by {reason}")
+        return 130
+    total = summary(runs, time.monotonic() - started)
+    skipped = f", {total.skipped} skipped" if total.skipped else ""
+    print(f"{total.passed} passed, {total.failed} failed{skipped}")
+    return 0 if all(run.ok() for run in runs) and not total.failed else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
