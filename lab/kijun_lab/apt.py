@@ -19,6 +19,7 @@ OS_RELEASE = Path("/etc/os-release")
 # Mirrors carry Debian's own signatures, so Debian's own keys check them.
 KEYRING = "/usr/share/keyrings/debian-archive-keyring.gpg"
 INDEX_FORMAT = "$(REPO_URI)\t$(RELEASE)\t$(COMPONENT)\t$(ORIGIN)"
+LIST_INDEXES = ("apt-get", "indextargets", "--format", INDEX_FORMAT, "Created-By: Packages")
 
 # Settings without which a machine may not reach its mirror; everything else stays as Debian delivers it.
 NEEDED_SETTING = re.compile(
@@ -60,8 +61,12 @@ def mirrors() -> Mirrors:
         LabError: the machine's apt has no source for Debian.
     """
     release = re.search(r"^VERSION_CODENAME=\"?(\w+)", OS_RELEASE.read_text(encoding="utf-8"), re.MULTILINE)
-    targets = run("apt-get", "indextargets", "--format", INDEX_FORMAT, "Created-By: Packages").stdout
-    return choose_mirrors(targets, release[1] if release else "")
+    codename = release[1] if release else ""
+    try:
+        return choose_mirrors(run(*LIST_INDEXES).stdout, codename)
+    except LabError:
+        # Before the machine's first "apt-get update" apt knows its sources, but not whose they are.
+        return choose_mirrors(run(*LIST_INDEXES, "--no-release-info").stdout, codename)
 
 
 def choose_mirrors(targets: str, codename: str) -> Mirrors:

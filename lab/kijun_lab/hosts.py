@@ -204,7 +204,7 @@ def _make(lab: Lab, network: str, host: Host, recipe: Recipe) -> str:
     (READY / host.container).unlink(missing_ok=True)
     podman_change(lab.lock, "rm", "--force", "--time", "0", "--ignore", host.container)
     # "always" lets a host reboot itself; podman alone decides when it stays down.
-    podman_change(
+    container_id = podman_change(
         lab.lock, "create", "--name", host.container, "--hostname", host.name,
         "--network", network, "--ip", host.address, "--mac-address", host.mac, "--network-alias", host.name,
         "--label", f"{INSTANCE_LABEL}={lab.instance}", "--label", f"{CHECKOUT_LABEL}={CHECKOUT}",
@@ -215,7 +215,7 @@ def _make(lab: Lab, network: str, host: Host, recipe: Recipe) -> str:
     podman_change(lab.lock, "start", host.container)
     _wait(host)
     READY.mkdir(exist_ok=True)
-    (READY / host.container).write_text(containers(lab.instance)[host.container].id, encoding="ascii")
+    (READY / host.container).write_text(container_id, encoding="ascii")
     return "is fresh"
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The images that hosts start from, built from Debian's packages and kept in podman's storage by their recipe's hash."""
+"""The images that hosts start from: built from Debian's packages, kept in podman's storage by their recipe's hash."""
 
 from __future__ import annotations
 
@@ -95,10 +95,8 @@ def _bootstrap_of(suite: str, sources: list[str], settings: list[str], lab: Lab)
 
 def _folder_hash(folder: Path) -> str:
     """A hash of the names, modes and contents of what goes into an image from a folder."""
-    if folder == RECIPES:
-        paths = [folder / CUSTOMIZE, *(folder / "common").rglob("*")]
-    else:
-        paths = list(folder.rglob("*"))
+    sources = [folder / CUSTOMIZE, folder / "common"] if folder == RECIPES else [folder]
+    paths = [path for source in sources for path in (source, *source.rglob("*"))]
     digest = hashlib.sha256()
     for path in sorted(paths):
         if path.is_file():
@@ -122,12 +120,12 @@ def ensure(lab: Lab, fresh: bool = False) -> dict[str, Recipe]:
         LabError: a build failed.
     """
     found = recipes(lab)
-    if not fresh and all(_exists(recipe) for recipe in found.values()):
+    if not fresh and not _missing(found):
         return found
     with lock(LOCK):
         shutil.rmtree(CACHE, ignore_errors=True)
         CACHE.mkdir(parents=True)
-        missing = [recipe for recipe in found.values() if fresh or not _exists(recipe)]
+        missing = list(found.values()) if fresh else _missing(found)
         with ThreadPoolExecutor() as pool:
             list(pool.map(_timed_build, [recipe for recipe in missing if recipe.base is None]))
         for recipe in missing:
@@ -146,8 +144,9 @@ def remove_all() -> None:
         shutil.rmtree(CACHE, ignore_errors=True)
 
 
-def _exists(recipe: Recipe) -> bool:
-    return podman("image", "exists", recipe.tag, check=False).returncode == 0
+def _missing(found: dict[str, Recipe]) -> list[Recipe]:
+    existing = podman("images", "--format", "{{.Repository}}:{{.Tag}}").stdout.split()
+    return [recipe for recipe in found.values() if recipe.tag not in existing]
 
 
 def _timed_build(recipe: Recipe) -> None:

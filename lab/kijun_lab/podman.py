@@ -85,7 +85,7 @@ def podman(*arguments: str | Path, check: bool = True) -> subprocess.CompletedPr
     return run("podman", *arguments, check=check)
 
 
-def podman_change(lock_name: str, *arguments: str | Path, data: bytes | None = None) -> None:
+def podman_change(lock_name: str, *arguments: str | Path, data: bytes | None = None) -> str:
     """Let podman change something, with the lab's settings; see `run`.
 
     podman itself must not be killed half-way: it then loses count of addresses and mounts for good. So it works in a
@@ -96,8 +96,11 @@ def podman_change(lock_name: str, *arguments: str | Path, data: bytes | None = N
         lock_name: the `lock` that the caller holds.
         arguments: podman's.
         data: given on standard input.
+
+    Returns:
+        What podman printed.
     """
-    run("flock", "--shared", "--close", _work_lock(lock_name), "podman", *arguments, data=data)
+    return run("flock", "--shared", "--close", _work_lock(lock_name), "podman", *arguments, data=data).stdout.strip()
 
 
 @contextlib.contextmanager

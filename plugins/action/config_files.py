@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import base64
+import re
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +15,15 @@ from ansible.template import Templar, trust_as_template
 
 MODULE = "kijun.baseline.config_files"
 GIVES_CONTENT = ("template", "source", "content")
+FILE_OPTIONS = {
+    *GIVES_CONTENT,
+    *("path", "state", "settings", "separator", "owner", "group", "mode", "secret", "validate"),
+}
 # What ansible.builtin.template does by default.
 JINJA_OVERRIDES = {"trim_blocks": True, "lstrip_blocks": False}
 
 
-class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core has no types
+class ActionModule(ActionBase):
     """Turns templates and sources into contents, so that one module execution has everything."""
 
     _requires_connection = True
@@ -61,6 +66,11 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core has no typ
         if not isinstance(entry, dict) or not isinstance(entry.get("path"), str):
             raise AnsibleActionFail(f"files: entry {number} has no path")
         path = entry["path"]
+        unknown = sorted({str(key) for key in entry} - FILE_OPTIONS)
+        if unknown:
+            raise AnsibleActionFail(
+                f"{path}: {', '.join(unknown)}: no such option; {', '.join(sorted(FILE_OPTIONS))} are"
+            )
         state = entry.get("state", "file")
         given = [key for key in (*GIVES_CONTENT, "settings") if entry.get(key) is not None]
         if state == "file" and len(given) != 1:
@@ -94,10 +104,12 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core has no typ
 
     def _render(self, template: str, task_vars: dict[str, Any]) -> str:
         """Render a template file as ansible.builtin.template does."""
-        text = trust_as_template(self._loader.get_text_file_contents(template))
-        rendered = self._templar_for(str(Path(template).parent), task_vars).template(
-            text, escape_backslashes=False, overrides=JINJA_OVERRIDES
-        )
+        text = self._loader.get_text_file_contents(template)
+        templar = self._templar_for(str(Path(template).parent), task_vars)
+        try:
+            rendered = templar.template(trust_as_template(text), escape_backslashes=False, overrides=JINJA_OVERRIDES)
+        except AnsibleError as error:
+            raise AnsibleError(f"{_lines_of(error, text)}{error}") from error
         return "" if rendered is None else str(rendered)
 
     def _templar_for(self, folder: str, task_vars: dict[str, Any]) -> Templar:
@@ -107,3 +119,17 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core has no typ
             search = [path for base in search for path in (f"{base}/templates", base)]
             self._templars[folder] = self._templar.copy_with_new_env(searchpath=search, available_variables=task_vars)
         return self._templars[folder]
+
+
+def _lines_of(error: Exception, text: str) -> str:
+    """Name the lines of a template that an error is about, as the beginning of a message.
+
+    Jinja knows the line of a syntax error. For an undefined variable it does not, but the error quotes the name.
+    """
+    line = getattr(error.__cause__, "lineno", None)
+    if line:
+        return f"line {line}: "
+    names = [re.escape(name) for name in re.findall(r"'(\w+)'", str(error))]
+    pattern = re.compile(rf"\b(?:{'|'.join(names)})\b")
+    lines = [str(number) for number, part in enumerate(text.splitlines(), start=1) if names and pattern.search(part)]
+    return f"line {', '.join(lines)}: " if lines else ""

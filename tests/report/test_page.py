@@ -261,10 +261,10 @@ def test_a_host_shows_failures_first_and_expected_beside_actual(page: Page) -> N
     assert [cell.text for cell in first.find_elements(By.CSS_SELECTOR, "td.value-cell")] == [
         "faillock.deny",
         "10",
-        "3",
+        "✕ 3",
         "faillock.unlock_time",
         "0",
-        "600",
+        "✕ 600",
     ]
 
 
@@ -314,7 +314,7 @@ def test_two_runs_are_compared(page: Page) -> None:
         "pwquality.ucredit",
         "≤ -1",
         "-1",
-        "0",
+        "✕ 0",
     ]
 
 

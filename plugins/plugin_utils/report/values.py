@@ -18,7 +18,8 @@ def text(value: Any) -> str | None:
     """A value as a reader should see it.
 
     :param value: any JSON value.
-    :returns: text in which no character is invisible; None for null, which the page words in the reader's language.
+    :returns: text in which no character is invisible, a member of a mapping on each line; None for null, which the
+        page words in the reader's language.
     """
     if value is None:
         return None
@@ -26,6 +27,8 @@ def text(value: Any) -> str | None:
         shown = value
     elif isinstance(value, list) and value and all(isinstance(item, (str, int)) for item in value):
         shown = ", ".join(str(item) for item in value)
+    elif isinstance(value, dict) and value and all(isinstance(item, (str, int)) for item in value.values()):
+        shown = "\n".join(f"{key}: {item}" for key, item in value.items())
     else:
         shown = json.dumps(value, ensure_ascii=False)
     return visible(shown)
@@ -48,4 +51,4 @@ def check_line(check: dict[str, Any]) -> str:
     expected = " ".join(part for part in (check["op"], text(check["expected"])) if part)
     actual = text(check["actual"])
     line = f"{check['fact']}: expected {expected}, actual {'none' if actual is None else actual}"
-    return visible(f"{line} ({check['detail']})" if check["detail"] else line)
+    return visible(f"{line} ({check['detail']})" if check["detail"] else line).replace("\n", "; ")

@@ -139,7 +139,8 @@
     const control = outcome.control;
     return make("th", { scope: "rowgroup", role: "rowheader", rowspan: rows, class: "control" },
       make("span", { class: "id" }, control.id), " ", title(control),
-      make("small", {}, `${say("severity")}: ${say(control.severity)}`, control.clauses.length ? ` · ${say("clauses")}: ${control.clauses.join(", ")}` : ""),
+      make("small", {}, `${say("severity")}: ${say(control.severity)}`, control.clauses.length ? ` · ${say("clauses")}: ` : "",
+        control.clauses.flatMap((clause, index) => [index ? ", " : "", make("span", { class: "clause" }, clause)])),
       remarks(outcome));
   }
 
@@ -159,14 +160,16 @@
   // The cells of one check: fact, expected, before (when there is one), actual.
   function checkCells(check, before, compared) {
     const [fact, op, wanted, actual, verdict, detail] = check;
+    const missed = ["fail", "error"].includes(verdict);
     const earlier = before ? before.checks.find((other) => other[0] === fact && other[1] === op) : null;
     const labelled = (key, extra, ...children) => make("td", { role: "cell", class: `value-cell ${extra}`, "data-label": say(key) }, make("span", {}, ...children));
     return [
       labelled("fact", "", make("span", { class: "value" }, breakable(fact))),
       labelled("expected", "", ...expected(op, wanted)),
       compared ? labelled("before", "", earlier ? value(earlier[3]) : make("span", { class: "absent" }, "–")) : null,
-      labelled(compared ? "now" : "actual", `actual ${["fail", "error"].includes(verdict) ? "missed" : ""}`, value(actual),
-        detail ? make("span", { class: "more" }, detail) : null),
+      labelled(compared ? "now" : "actual", `actual ${missed ? "missed" : ""}`,
+        missed ? make("span", { class: "sign", role: "img", "aria-label": say(verdict) }, SYMBOLS[verdict]) : "", missed ? " " : "", value(actual),
+        detail ? make("span", { class: "more" }, detail) : ""),
     ];
   }
 
