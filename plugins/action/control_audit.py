@@ -38,6 +38,9 @@ main({controls!r})
 """
 """Imports the archive from memory: nothing is left on the host's disk."""
 
+SENT: tuple[str, ...] = ("id", "expect", "deviation", "sensitive")
+"""Fields of a control that the host's part needs."""
+
 FAILING = ("fail", "error")
 
 
@@ -69,11 +72,13 @@ class ActionModule(ActionBase):
         """Audit one host."""
         variables = task_vars or {}
         result = super().run(tmp, variables)
-        _, arguments = self.validate_argument_spec({
-            "controls": {"type": "list", "elements": "dict", "required": True},
-            "exceptions": {"type": "list", "elements": "dict", "default": []},
-            "strict": {"type": "bool", "default": False},
-        })
+        _, arguments = self.validate_argument_spec(
+            {
+                "controls": {"type": "list", "elements": "dict", "required": True},
+                "exceptions": {"type": "list", "elements": "dict", "default": []},
+                "strict": {"type": "bool", "default": False},
+            }
+        )
         host, groups = variables["inventory_hostname"], list(variables.get("group_names", []))
         try:
             check_controls(arguments["controls"])
@@ -82,10 +87,13 @@ class ActionModule(ActionBase):
         except ControlError as error:
             raise AnsibleActionFail(str(error)) from None
 
-        asked = [{key: control[key] for key in ("id", "expect", "deviation", "sensitive") if key in control}
-                 for control in controls if reason_not_applicable(control, groups) is None]
+        asked = [
+            {key: control[key] for key in SENT if key in control}
+            for control in controls
+            if reason_not_applicable(control, groups) is None
+        ]
         answer = self._ask(asked, variables)
-        today = datetime.datetime.now(datetime.timezone.utc).date()
+        today = datetime.datetime.now(datetime.UTC).date()
         record = evidence(host, groups, controls, answer, exceptions, today)
         result.update(changed=False, evidence=record)
         failing = [entry["id"] for entry in record["controls"] if entry["verdict"] in FAILING]
@@ -108,6 +116,7 @@ class ActionModule(ActionBase):
             answer: dict[str, Any] = json.loads(done["stdout"].strip().splitlines()[-1])
         except (IndexError, ValueError):
             said = (done["stderr"] or done["stdout"]).strip()[-500:]
-            raise AnsibleActionFail("the audit did not run with %s on this host (exit status %s): %s"
-                                    % (python, done["rc"], said)) from None
+            raise AnsibleActionFail(
+                "the audit did not run with %s on this host (exit status %s): %s" % (python, done["rc"], said)
+            ) from None
         return answer

@@ -59,8 +59,11 @@ def audit(controls: list[dict[str, Any]], root: str = "/") -> dict[str, Any]:
             judged.append({"id": control["id"], "verdict": ERROR, "reason": str(error), "checks": []})
     system = facts["os"] if isinstance(facts["os"], dict) else {}
     return {
-        "os": system.get("pretty_name"), "kernel": system.get("kernel"),
-        "time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()), "controls": judged, "problems": host.problems,
+        "os": system.get("pretty_name"),
+        "kernel": system.get("kernel"),
+        "time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+        "controls": judged,
+        "problems": host.problems,
     }
 
 

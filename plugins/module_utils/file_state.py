@@ -258,6 +258,8 @@ def write_entry(dir_fd: int, name: str, state: FileState, like: str | None = Non
             _copy_attributes(like, fd)
         os.fchown(fd, state.uid, state.gid)
         os.fchmod(fd, state.mode)  # after the owner: chown(2) clears set-user-id bits
+        # Have the kernel start writing now: fifty files are then flushed with one disk transaction instead of fifty.
+        os.posix_fadvise(fd, 0, 0, os.POSIX_FADV_DONTNEED)
 
 
 def _copy_attributes(source: str, fd: int) -> None:

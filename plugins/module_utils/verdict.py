@@ -85,14 +85,14 @@ def split_path(path: str) -> list[str]:
     Raises:
         ValueError: the path is not of that form.
     """
-    segments = []
+    segments: list[str] = []
     rest = path
     while rest:
         match = re.match(r"\[([^\]]+)\]\.?" if rest[0] == "[" else r"([\w-]+)(?:\.(?=.)|(?=\[)|$)", rest)
         if not match or (rest[0] == "[" and not segments):
             raise ValueError("%r is not a fact path such as files[/etc/shadow].mode" % path)
         segments.append(match.group(1))
-        rest = rest[match.end():]
+        rest = rest[match.end() :]
     if not segments:
         raise ValueError("an empty fact path")
     return segments
@@ -128,9 +128,9 @@ def _without(actual: Any, names: list[Any]) -> Any:
 
 def _shortened(value: Any) -> Any:
     if isinstance(value, (list, tuple)) and len(value) > SHOWN:
-        return list(value[:SHOWN]) + ["... and %d more" % (len(value) - SHOWN)]
+        return [*value[:SHOWN], "... and %d more" % (len(value) - SHOWN)]
     if isinstance(value, dict) and len(value) > SHOWN:
-        return dict(list(value.items())[:SHOWN] + [("...", "and %d more" % (len(value) - SHOWN))])
+        return {**dict(list(value.items())[:SHOWN]), "...": "and %d more" % (len(value) - SHOWN)}
     if isinstance(value, str) and len(value) > 500:
         return value[:500] + "..."
     return value
@@ -156,8 +156,12 @@ def check(expectation: dict[str, Any], facts: dict[str, Any]) -> dict[str, Any]:
     actual = resolve(facts, split_path(expectation["fact"]))
     each = bool(expectation.get("each"))
     result: dict[str, Any] = {
-        "fact": expectation["fact"], "op": ("each " if each else "") + operator, "expected": expected,
-        "actual": None, "verdict": ERROR, "detail": None,
+        "fact": expectation["fact"],
+        "op": ("each " if each else "") + operator,
+        "expected": expected,
+        "actual": None,
+        "verdict": ERROR,
+        "detail": None,
     }
     if isinstance(actual, Unreadable):
         result["detail"] = actual.why

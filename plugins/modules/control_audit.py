@@ -67,7 +67,9 @@ author:
 EXAMPLES = r"""
 - name: Compare the host with every control in sight
   kijun.baseline.control_audit:
-    controls: "{{ lookup('ansible.builtin.vars', *query('ansible.builtin.varnames', '^[a-z].*_controls$'), wantlist=true) | flatten(levels=1) }}"
+    controls: >-
+      {{ query('ansible.builtin.vars', *query('ansible.builtin.varnames', '^[a-z].*_controls$'))
+      | flatten(levels=1) }}
     exceptions: "{{ kijun_exceptions | default([]) }}"
 """
 
@@ -78,7 +80,12 @@ evidence:
   type: dict
   sample:
     schema: kijun.evidence/1
-    host: {name: server12, groups: [servers], os: Debian GNU/Linux 12 (bookworm), kernel: 6.1.0, time: "2026-01-31T00:00:00Z"}
+    host:
+      name: server12
+      groups: [servers]
+      os: Debian GNU/Linux 12 (bookworm)
+      kernel: 6.1.0
+      time: "2026-01-31T00:00:00Z"
     totals: {fail: 0, error: 0, excused: 0, pass: 1, not_applicable: 0}
     controls:
       - id: AUTH-07

@@ -9,9 +9,9 @@ module: packages
 short_description: Install Debian packages in one transaction
 version_added: "0.1.0"
 description:
-  - Reads dpkg's own status and does nothing more when every package is there, so that a run with nothing to change costs
-    no more than a ping. Otherwise apt-get(8) installs what is missing in one transaction, without recommended packages,
-    keeping configuration files that were changed.
+  - Reads dpkg's own status and does nothing more when every package is there, so that a run with nothing to change
+    costs no more than a ping. Otherwise apt-get(8) installs what is missing in one transaction, without recommended
+    packages, keeping configuration files that were changed.
   - An installation that was interrupted earlier is finished first, dpkg(1) C(--configure -a).
 options:
   names:
@@ -64,15 +64,29 @@ HALF_DONE = (" unpacked\n", " half-installed\n", " half-configured\n", " trigger
 """How a package's status line ends when dpkg was interrupted, dpkg(1)."""
 
 
-def tool(*command: str) -> subprocess.CompletedProcess:
+def tool(*command: str) -> subprocess.CompletedProcess[str]:
     """Run a package tool that asks nothing."""
-    environment = {"PATH": PATH, "LC_ALL": "C.UTF-8", "DEBIAN_FRONTEND": "noninteractive", "HOME": "/root",
-                   "DEBIAN_PRIORITY": "critical", "NEEDRESTART_MODE": "l"}
-    return subprocess.run(command, capture_output=True, text=True, errors="replace", stdin=subprocess.DEVNULL,
-                          env=environment, timeout=SLOWEST, check=False)
+    environment = {
+        "PATH": PATH,
+        "LC_ALL": "C.UTF-8",
+        "DEBIAN_FRONTEND": "noninteractive",
+        "HOME": "/root",
+        "DEBIAN_PRIORITY": "critical",
+        "NEEDRESTART_MODE": "l",
+    }
+    return subprocess.run(
+        command,
+        capture_output=True,
+        text=True,
+        errors="replace",
+        stdin=subprocess.DEVNULL,
+        env=environment,
+        timeout=SLOWEST,
+        check=False,
+    )
 
 
-def missing(names: list) -> list:
+def missing(names: list[str]) -> list[str]:
     """Which of the packages are not wholly installed."""
     versions = packages(Host(), set(names))
     return sorted(name for name in names if versions[name] is None)
@@ -86,23 +100,31 @@ def interrupted() -> bool:
         return any(line.startswith("Status: ") and line.endswith(HALF_DONE) for line in file)
 
 
-def complaint(done: subprocess.CompletedProcess) -> str:
+def complaint(done: subprocess.CompletedProcess[str]) -> str:
     """The lines in which apt or dpkg says what is wrong."""
     lines = (done.stdout + done.stderr).splitlines()
     errors = [line for line in lines if line.startswith(("E: ", "dpkg: error", "W: "))] or lines[-5:]
     return " / ".join(errors[-6:])
 
 
-def install(module: AnsibleModule, names: list) -> None:
+def install(module: AnsibleModule, names: list[str]) -> None:
     """Install packages; a package list that is missing or out of date is fetched, and the installation tried again."""
-    options = ["-o", "DPkg::Lock::Timeout=%d" % module.params["lock_timeout"], "-o", "Dpkg::Options::=--force-confdef",
-               "-o", "Dpkg::Options::=--force-confold"]
+    options = [
+        "-o",
+        "DPkg::Lock::Timeout=%d" % module.params["lock_timeout"],
+        "-o",
+        "Dpkg::Options::=--force-confdef",
+        "-o",
+        "Dpkg::Options::=--force-confold",
+    ]
     command = ["apt-get", "-y", "-q", *options, "--no-install-recommends", "install", "--", *names]
     done = tool(*command)
     if done.returncode and "Could not get lock" not in done.stderr:
         update = tool("apt-get", "-q", *options, "update")
         if update.returncode:
-            module.fail_json(msg="packages %s: the package lists cannot be fetched: %s" % (", ".join(names), complaint(update)))
+            module.fail_json(
+                msg="packages %s: the package lists cannot be fetched: %s" % (", ".join(names), complaint(update))
+            )
         done = tool(*command)
     if done.returncode:
         module.fail_json(msg="packages %s cannot be installed: %s" % (", ".join(names), complaint(done)))
@@ -127,7 +149,8 @@ def main() -> None:
         if missing(names):
             install(module, names)
     module.exit_json(
-        changed=bool(half_done or absent), installed=absent,
+        changed=bool(half_done or absent),
+        installed=absent,
         diff={"before": "", "after": "".join("%s\n" % name for name in absent)},
     )
 

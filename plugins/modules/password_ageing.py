@@ -72,6 +72,7 @@ import json
 import os
 import subprocess
 import time
+from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 
@@ -84,14 +85,14 @@ AGES = (("max_days", 4, "--maxdays"), ("min_days", 3, "--mindays"), ("warn_days"
 """Option -> field of a shadow line -> argument of chage(1)."""
 
 
-def shadow() -> dict:
+def shadow() -> dict[str, list[str]]:
     """The well-formed lines of shadow(5) whose password is usable, by name."""
     with open("/etc/shadow", encoding="utf-8", errors="replace") as file:
         records = [line.rstrip("\n").split(":") for line in file]
     return {r[0]: r for r in records if len(r) == 9 and r[0] and password_state(r[1]) == "usable"}
 
 
-def asked_before() -> list:
+def asked_before() -> list[str]:
     """The accounts that earlier runs asked."""
     try:
         with open(ASKED, encoding="utf-8") as file:
@@ -100,7 +101,7 @@ def asked_before() -> list:
         return []
 
 
-def remember(names: list) -> None:
+def remember(names: list[str]) -> None:
     """Write the accounts that were asked, whole or not at all."""
     os.makedirs(os.path.dirname(ASKED), mode=0o700, exist_ok=True)
     temporary = ASKED + ".new"
@@ -111,7 +112,7 @@ def remember(names: list) -> None:
     os.replace(temporary, ASKED)
 
 
-def changes(record: list, wish: dict, ask: bool) -> list:
+def changes(record: list[str], wish: dict[str, Any], ask: bool) -> list[str]:
     """The arguments of chage(1) that an account needs; none when it is as it should be.
 
     Args:
@@ -128,6 +129,12 @@ def changes(record: list, wish: dict, ask: bool) -> list:
     elif record[2] == "":
         arguments += ["--lastday", time.strftime("%Y-%m-%d", time.gmtime())]
     return arguments
+
+
+def described(name: str, record: list[str]) -> str:
+    """An account's ages, one line."""
+    changed, least, most, warning = (field or "-" for field in record[2:6])
+    return "%s: max %s, min %s, warn %s, changed on day %s\n" % (name, most, least, warning, changed)
 
 
 def main() -> None:
@@ -150,17 +157,20 @@ def main() -> None:
     planned = {name: arguments for name, arguments in planned.items() if arguments}
     if not module.check_mode:
         for name, arguments in planned.items():
-            done = subprocess.run(["chage", *arguments, "--", name], capture_output=True, text=True, check=False,
-                                  stdin=subprocess.DEVNULL)
+            done = subprocess.run(
+                ["chage", *arguments, "--", name], capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL
+            )
             if done.returncode:
                 module.fail_json(msg="chage %s %s: %s" % (" ".join(arguments), name, done.stderr.strip()))
         if asked:
             remember(known + asked)
     module.exit_json(
-        changed=bool(planned), accounts=planned,
-        diff={"before": "".join("%s: max %s, min %s, warn %s, changed on day %s\n" % (
-                  n, records[n][4] or "-", records[n][3] or "-", records[n][5] or "-", records[n][2] or "-") for n in planned),
-              "after": "".join("%s: chage %s\n" % (n, " ".join(a)) for n, a in planned.items())},
+        changed=bool(planned),
+        accounts=planned,
+        diff={
+            "before": "".join(described(name, records[name]) for name in planned),
+            "after": "".join("%s: chage %s\n" % (n, " ".join(a)) for n, a in planned.items()),
+        },
     )
 
 

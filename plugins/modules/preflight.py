@@ -10,10 +10,10 @@ short_description: Look whether settings and a host are what roles are made for,
 version_added: "0.1.0"
 description:
   - Holds the variables of roles against their limits (each role's C(__ROLE_limits)); an error names the variable, its
-    value, what is allowed and the clause that asks for it. A variable that bears a role's name and that the role does not
-    know is an error too, since it is mostly a misspelt one.
-  - Asks the host, once in a run, whether it is a release that was tested, whether the task is root there, and whether its
-    file systems can be written to and have room.
+    value, what is allowed and the clause that asks for it. A variable that bears a role's name and that the role does
+    not know is an error too, since it is mostly a misspelt one.
+  - Asks the host, once in a run, whether it is a release that was tested, whether the task is root there, and whether
+    its file systems can be written to and have room.
 options:
   roles:
     description: Names of the roles, without the collection.
@@ -85,8 +85,9 @@ def main() -> None:
     if wrong:
         module.fail_json(msg=wrong)
     system = operating_system(Host(), set())
-    module.exit_json(changed=False, ansible_facts={
-        "kijun_host": {"distribution": system["id"], "release": system["version_id"]}})
+    module.exit_json(
+        changed=False, ansible_facts={"kijun_host": {"distribution": system["id"], "release": system["version_id"]}}
+    )
 
 
 if __name__ == "__main__":

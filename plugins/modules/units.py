@@ -9,7 +9,8 @@ module: units
 short_description: Bring systemd units into their state, many in one call
 version_added: "0.1.0"
 description:
-  - Reads the state of all units with one call of systemctl(1) and changes only what differs.
+  - Reads the state of all units with one call of systemctl(1) and changes only what differs. A masked unit is unmasked
+    when it is to run or to start at boot.
 options:
   units:
     description: The units.
@@ -35,13 +36,25 @@ options:
         type: list
         elements: path
         default: []
+      package:
+        description:
+          - Package that brings the unit, and that enables and starts it when it is installed, as Debian's do. As long
+            as the package is not there, check mode counts on that.
+        type: str
+  changed_files:
+    description:
+      - Files that an earlier step of the run changed, or in check mode would have changed; they count as newer than
+        every running unit.
+    type: list
+    elements: path
+    default: []
   daemon_reload:
     description: Read changed unit files first, when a unit changes or its file did.
     type: bool
     default: true
 attributes:
   check_mode:
-    description: Says which units would change; a unit whose package is not there yet counts as one.
+    description: Says which units would change and how.
     support: full
   diff_mode:
     description: Shows the states before and after.
@@ -54,7 +67,12 @@ EXAMPLES = r"""
 - name: The clock is kept
   kijun.baseline.units:
     units:
-      - {name: chrony.service, enabled: true, state: started}
+      - name: chrony.service
+        enabled: true
+        state: started
+        restarted_after: [/etc/chrony/chrony.conf]
+        package: chrony
+    changed_files: "{{ __example_written.changed_files }}"
 """
 
 RETURN = r"""
@@ -68,8 +86,12 @@ units:
 import os
 import subprocess
 import time
+from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
+
+from ..module_utils.facts.host import PATH, Host
+from ..module_utils.facts.packages import packages
 
 PROPERTIES = ("LoadState", "ActiveState", "UnitFileState", "NeedDaemonReload", "ActiveEnterTimestampMonotonic")
 ENABLED = ("enabled", "enabled-runtime", "static", "alias", "indirect", "generated")
@@ -78,33 +100,83 @@ ENABLED = ("enabled", "enabled-runtime", "static", "alias", "indirect", "generat
 
 def systemctl(module: AnsibleModule, *arguments: str) -> str:
     """Run systemctl(1)."""
-    done = subprocess.run(["systemctl", *arguments], capture_output=True, text=True, errors="replace",
-                          stdin=subprocess.DEVNULL, check=False)
+    done = subprocess.run(
+        ["systemctl", *arguments],
+        capture_output=True,
+        text=True,
+        errors="replace",
+        stdin=subprocess.DEVNULL,
+        check=False,
+    )
     if done.returncode:
         module.fail_json(msg="systemctl %s: %s" % (" ".join(arguments), (done.stderr or done.stdout).strip()))
     return done.stdout
 
 
-def states(module: AnsibleModule, names: list) -> dict:
+def states(module: AnsibleModule, names: list[str]) -> dict[str, dict[str, str]]:
     """Name -> property -> value."""
     text = systemctl(module, "show", "--property=" + ",".join(PROPERTIES), "--", *names)
-    return {name: dict(line.partition("=")[::2] for line in block.splitlines())
-            for name, block in zip(names, text.strip("\n").split("\n\n"))}
+    return {
+        name: dict(line.partition("=")[::2] for line in block.splitlines())
+        for name, block in zip(names, text.strip("\n").split("\n\n"))
+    }
 
 
-def outdated(wish: dict, now: dict) -> bool:
-    """Whether a unit runs since before one of its files was put in place."""
+def expect_packages(wishes: dict[str, dict[str, Any]], now: dict[str, dict[str, str]]) -> None:
+    """Stand in, for units whose package is not installed yet, the state that the installation will leave."""
+    wanted = {wish["package"] for wish in wishes.values() if wish["package"]}
+    installed = packages(Host(), wanted) if wanted else {}
+    for name, wish in wishes.items():
+        if wish["package"] and installed[wish["package"]] is None and comes_enabled(name, wish["package"]):
+            started = str(int(time.monotonic() * 1e6))
+            now[name].update(
+                LoadState="loaded",
+                UnitFileState="enabled",
+                ActiveState="active",
+                ActiveEnterTimestampMonotonic=started,
+            )
+
+
+def comes_enabled(name: str, package: str) -> bool:
+    """Whether the package will enable the unit: always, unless somebody disabled it before the package went."""
+    # What the package's own postinst asks, deb-systemd-helper(1p); it answers only to what looks like one.
+    done = subprocess.run(
+        ["deb-systemd-helper", "--quiet", "was-enabled", name],
+        env={"PATH": PATH, "DPKG_MAINTSCRIPT_PACKAGE": package},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        check=False,
+    )
+    return done.returncode == 0
+
+
+def is_active(state: dict[str, str]) -> bool:
+    """Whether a unit runs, or is about to."""
+    return state["ActiveState"] in ("active", "activating", "reloading")
+
+
+def described(name: str, state: dict[str, str]) -> str:
+    """A unit's state, one line."""
+    return "%s: %s, %s\n" % (name, state["UnitFileState"] or "absent", state["ActiveState"])
+
+
+def outdated(wish: dict[str, Any], now: dict[str, str], changed: list[str]) -> bool:
+    """Whether a unit runs since before one of its files was, or in check mode would be, put in place."""
+    if set(changed) & set(wish["restarted_after"]):
+        return True
     started = time.time() - time.monotonic() + int(now.get("ActiveEnterTimestampMonotonic") or 0) / 1e6
     return any(os.path.exists(path) and os.stat(path).st_ctime > started for path in wish["restarted_after"])
 
 
-def steps(wish: dict, now: dict) -> list:
+def steps(wish: dict[str, Any], now: dict[str, str], changed: list[str]) -> list[str]:
     """The verbs of systemctl that bring a unit from its state to the wished one."""
     verbs = []
+    if now["LoadState"] == "masked" and (wish["enabled"] or wish["state"] in ("started", "restarted")):
+        verbs.append("unmask")
     if wish["enabled"] is not None and wish["enabled"] != (now["UnitFileState"] in ENABLED):
         verbs.append("enable" if wish["enabled"] else "disable")
-    active = now["ActiveState"] in ("active", "activating", "reloading")
-    if wish["state"] == "restarted" or (wish["state"] == "started" and active and outdated(wish, now)):
+    active = is_active(now)
+    if wish["state"] == "restarted" or (wish["state"] == "started" and active and outdated(wish, now, changed)):
         verbs.append("restart")
     elif wish["state"] == "started" and not active:
         verbs.append("start")
@@ -117,19 +189,29 @@ def main() -> None:
     """Compare, and change what differs."""
     module = AnsibleModule(
         argument_spec={
-            "units": {"type": "list", "elements": "dict", "required": True, "options": {
-                "name": {"type": "str", "required": True},
-                "enabled": {"type": "bool"},
-                "state": {"type": "str", "choices": ["started", "stopped", "restarted"]},
-                "restarted_after": {"type": "list", "elements": "path", "default": []},
-            }},
+            "units": {
+                "type": "list",
+                "elements": "dict",
+                "required": True,
+                "options": {
+                    "name": {"type": "str", "required": True},
+                    "enabled": {"type": "bool"},
+                    "state": {"type": "str", "choices": ["started", "stopped", "restarted"]},
+                    "restarted_after": {"type": "list", "elements": "path", "default": []},
+                    "package": {"type": "str"},
+                },
+            },
+            "changed_files": {"type": "list", "elements": "path", "default": []},
             "daemon_reload": {"type": "bool", "default": True},
         },
         supports_check_mode=True,
     )
     wishes = {wish["name"]: wish for wish in module.params["units"]}
     before = states(module, list(wishes))
-    planned = {name: verbs for name, verbs in ((n, steps(w, before[n])) for n, w in wishes.items()) if verbs}
+    if module.check_mode:
+        expect_packages(wishes, before)
+    verbs_of = {name: steps(wish, before[name], module.params["changed_files"]) for name, wish in wishes.items()}
+    planned = {name: verbs for name, verbs in verbs_of.items() if verbs}
     stale = [name for name in wishes if before[name]["NeedDaemonReload"] == "yes"]
     if not module.check_mode and (planned or stale):
         if module.params["daemon_reload"]:
@@ -138,14 +220,17 @@ def main() -> None:
             for verb in verbs:
                 systemctl(module, verb, "--", name)
         after = states(module, list(wishes))
-        fallen = [name for name, wish in wishes.items()
-                  if wish["state"] in ("started", "restarted") and after[name]["ActiveState"] not in ("active", "activating")]
+        running = [name for name, wish in wishes.items() if wish["state"] in ("started", "restarted")]
+        fallen = ["%s is %s" % (name, after[name]["ActiveState"]) for name in running if not is_active(after[name])]
         if fallen:
-            module.fail_json(msg="did not stay up: %s" % ", ".join("%s is %s" % (n, after[n]["ActiveState"]) for n in fallen))
+            module.fail_json(msg="did not stay up: %s" % ", ".join(fallen))
     module.exit_json(
-        changed=bool(planned), units=planned,
-        diff={"before": "".join("%s: %s, %s\n" % (n, before[n]["UnitFileState"] or "absent", before[n]["ActiveState"]) for n in planned),
-              "after": "".join("%s: %s\n" % (n, ", ".join(verbs)) for n, verbs in planned.items())},
+        changed=bool(planned),
+        units=planned,
+        diff={
+            "before": "".join(described(name, before[name]) for name in planned),
+            "after": "".join("%s: %s\n" % (n, ", ".join(verbs)) for n, verbs in planned.items()),
+        },
     )
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 
 import datetime
 import re
-from typing import Any, Iterable
+from collections.abc import Iterable
+from typing import Any
 
 from ..module_utils.facts import known
 from ..module_utils.verdict import EXCUSED, FAIL, NOT_APPLICABLE, OPERATORS, VERDICTS, split_path
@@ -48,7 +49,8 @@ def check_controls(controls: list[dict[str, Any]]) -> None:
         if missing:
             raise ControlError("control %s lacks %s" % (name, ", ".join(missing)))
         if control["severity"] not in SEVERITIES:
-            raise ControlError("control %s: severity %r is none of %s" % (name, control["severity"], ", ".join(SEVERITIES)))
+            known_ones = ", ".join(SEVERITIES)
+            raise ControlError("control %s: severity %r is none of %s" % (name, control["severity"], known_ones))
         if control["status"] in AUDITED and not control.get("expect"):
             raise ControlError("control %s is %s and expects nothing" % (name, control["status"]))
         for expectation in control.get("expect", []):
@@ -61,16 +63,19 @@ def _check_expectation(name: str, expectation: dict[str, Any]) -> None:
     except ValueError as error:
         raise ControlError("control %s: %s" % (name, error)) from None
     if not known(segments):
-        raise ControlError("control %s: unknown fact path %r; docs/reference/facts.md lists the known ones"
-                           % (name, expectation["fact"]))
+        raise ControlError(
+            "control %s: unknown fact path %r; docs/reference/facts.md lists the known ones"
+            % (name, expectation["fact"])
+        )
     operator = expectation.get("op")
     if operator not in OPERATORS:
         raise ControlError("control %s: unknown operator %r; known: %s" % (name, operator, " ".join(OPERATORS)))
     if operator == "matches":
+        value = expectation.get("value")
         try:
-            re.compile(str(expectation.get("value")))
+            re.compile(str(value))
         except re.error as error:
-            raise ControlError("control %s: %r is not a regular expression: %s" % (name, expectation.get("value"), error)) from None
+            raise ControlError("control %s: %r is not a regular expression: %s" % (name, value, error)) from None
 
 
 def choose(controls: list[dict[str, Any]], chosen: Iterable[str]) -> list[dict[str, Any]]:
@@ -131,10 +136,15 @@ def check_exceptions(exceptions: list[dict[str, Any]], controls: list[dict[str, 
         try:
             until = datetime.date.fromisoformat(str(entry["until"]))
         except ValueError:
-            raise ControlError("kijun_exceptions: until %r of %s is not a date such as 2030-12-31"
-                               % (entry["until"], entry["control"])) from None
-        found[entry["control"]] = {"until": until.isoformat(), "approver": str(entry["approver"]),
-                                   "reason": str(entry["reason"]), "ticket": str(entry.get("ticket") or "")}
+            raise ControlError(
+                "kijun_exceptions: until %r of %s is not a date such as 2030-12-31" % (entry["until"], entry["control"])
+            ) from None
+        found[entry["control"]] = {
+            "until": until.isoformat(),
+            "approver": str(entry["approver"]),
+            "reason": str(entry["reason"]),
+            "ticket": str(entry.get("ticket") or ""),
+        }
     return found
 
 
@@ -145,13 +155,19 @@ def _excuse(result: dict[str, Any], exception: dict[str, Any] | None, today: dat
         return
     if datetime.date.fromisoformat(exception["until"]) >= today:
         result["verdict"] = EXCUSED
-        result["reason"] = "excused until %s by %s: %s" % (exception["until"], exception["approver"], exception["reason"])
+        result["reason"] = "excused until {until} by {approver}: {reason}".format(**exception)
     else:
         result["reason"] = "the exception expired on %s" % exception["until"]
 
 
-def evidence(host: str, groups: list[str], controls: list[dict[str, Any]], answer: dict[str, Any],
-             exceptions: dict[str, dict[str, Any]], today: datetime.date) -> dict[str, Any]:
+def evidence(
+    host: str,
+    groups: list[str],
+    controls: list[dict[str, Any]],
+    answer: dict[str, Any],
+    exceptions: dict[str, dict[str, Any]],
+    today: datetime.date,
+) -> dict[str, Any]:
     """Join controls with a host's answer into its evidence record, see docs/evidence.md.
 
     Args:
@@ -168,14 +184,19 @@ def evidence(host: str, groups: list[str], controls: list[dict[str, Any]], answe
         found = judged.get(control["id"])
         if found is None:
             found = {"verdict": NOT_APPLICABLE, "reason": reason_not_applicable(control, groups), "checks": []}
-        result = {**{field: control[field] for field in CARRIED}, "verdict": found["verdict"], "reason": found["reason"],
-                  "deviation": control.get("deviation") or None, "checks": found["checks"]}
+        result = {
+            **{field: control[field] for field in CARRIED},
+            "verdict": found["verdict"],
+            "reason": found["reason"],
+            "deviation": control.get("deviation") or None,
+            "checks": found["checks"],
+        }
         _excuse(result, exceptions.get(control["id"]), today)
         results.append(result)
     verdicts = [result["verdict"] for result in results]
     return {
         "schema": SCHEMA,
-        "host": {"name": host, "groups": sorted(groups), "os": answer["os"], "kernel": answer["kernel"], "time": answer["time"]},
+        "host": {"name": host, "groups": sorted(groups), **{key: answer[key] for key in ("os", "kernel", "time")}},
         "totals": {verdict: verdicts.count(verdict) for verdict in VERDICTS},
         "controls": results,
         "problems": answer["problems"],

@@ -6,7 +6,8 @@ from __future__ import annotations
 import difflib
 import ipaddress
 import re
-from typing import Any, Callable
+from collections.abc import Callable
+from typing import Any
 
 NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.:-]*\$?")
 """A login name or a host's name or address; nothing that a configuration file would read as something else."""
@@ -34,8 +35,10 @@ TYPES: dict[str, tuple[str, Callable[[Any], bool]]] = {
     "bool": ("true or false", lambda v: isinstance(v, bool) or str(v).lower() in ("true", "false", "yes", "no")),
     "str": ("a text", lambda v: isinstance(v, str)),
     "list": ("a list", lambda v: isinstance(v, list)),
-    "names": ("a list of names", lambda v: isinstance(v, list) and all(
-        isinstance(name, str) and NAME.fullmatch(name) for name in v)),
+    "names": (
+        "a list of names",
+        lambda v: isinstance(v, list) and all(isinstance(name, str) and NAME.fullmatch(name) for name in v),
+    ),
     "networks": ("a list of networks such as 192.0.2.0/24", lambda v: isinstance(v, list) and all(map(_network, v))),
 }
 """Type of a limit -> how to say it, and what is of it."""
@@ -80,10 +83,14 @@ def complaints(role: str, limits: dict[str, dict[str, Any]], values: dict[str, A
         One text for each wrong variable: its name, its value, what is allowed, and the clause; and for each variable
         that bears the role's name and that the role does not know, with the one that was perhaps meant.
     """
-    wrong = ["%s is %r; it must be %s (clause %s)" % (name, values.get(name), allowed(limit), limit["clause"])
-             for name, limit in limits.items() if not within(values.get(name), limit)]
+    wrong = [
+        "%s is %r; it must be %s (clause %s)" % (name, values.get(name), allowed(limit), limit["clause"])
+        for name, limit in limits.items()
+        if not within(values.get(name), limit)
+    ]
     for name in present:
         if name.startswith(role + "_") and name not in limits:
             meant = difflib.get_close_matches(name, limits, 1)
-            wrong.append("%s is not a variable of role %s%s" % (name, role, "; did you mean %s?" % meant[0] if meant else ""))
+            hint = "; did you mean %s?" % meant[0] if meant else ""
+            wrong.append("%s is not a variable of role %s%s" % (name, role, hint))
     return wrong

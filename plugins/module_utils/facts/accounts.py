@@ -8,8 +8,19 @@ from typing import Any
 
 from .host import Host, Settings, number_or_text
 
-SCHEMES = {"$y$": "yescrypt", "$gy$": "gost-yescrypt", "$7$": "scrypt", "$2b$": "bcrypt", "$2y$": "bcrypt",
-           "$2a$": "bcrypt", "$6$": "sha512", "$5$": "sha256", "$1$": "md5", "$sha1$": "sha1", "_": "bsdi"}
+SCHEMES = {
+    "$y$": "yescrypt",
+    "$gy$": "gost-yescrypt",
+    "$7$": "scrypt",
+    "$2b$": "bcrypt",
+    "$2y$": "bcrypt",
+    "$2a$": "bcrypt",
+    "$6$": "sha512",
+    "$5$": "sha256",
+    "$1$": "md5",
+    "$sha1$": "sha1",
+    "_": "bsdi",
+}
 """Prefix of a hash -> its name, crypt(5)."""
 
 NO_AGEING = 99999
@@ -77,8 +88,7 @@ def accounts(host: Host, keys: set[str]) -> dict[str, Any]:
     shadow = _records(host, "/etc/shadow", 9, (2, 3, 4, 5, 6, 7))
     _records(host, "/etc/group", 4, (2,))
 
-    states = {name: password_state(shadow[name][1] if name in shadow else record[1])
-              for name, record in passwd.items()}
+    states = {name: password_state(shadow[name][1] if name in shadow else record[1]) for name, record in passwd.items()}
     usable = {name: shadow[name] for name, state in states.items() if state == "usable" and name in shadow}
     by_id: dict[str, list[str]] = {}
     for name, record in passwd.items():

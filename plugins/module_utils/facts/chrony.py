@@ -47,7 +47,7 @@ def _included(host: Host, name: str, rest: str) -> list[str]:
     for pattern in patterns:
         for path in glob.glob(host.path(pattern)):
             paths.setdefault(os.path.basename(path), path)
-    return [path if host.root == "/" else path[len(host.root):] for _, path in sorted(paths.items())]
+    return [path if host.root == "/" else path[len(host.root) :] for _, path in sorted(paths.items())]
 
 
 def _by_name(directives: list[tuple[str, str]]) -> Settings:
@@ -62,8 +62,13 @@ def _tracking(host: Host) -> dict[str, Any]:
     row = next(csv.reader([host.run("chronyc", "-c", "-n", "tracking")]))
     named = next(csv.reader([host.run("chronyc", "-c", "-N", "tracking")]))
     synchronised = row[-1] in ("Normal", "Insert second", "Delete second")
-    return {"running": True, "synchronised": synchronised, "reference": named[1] or None if synchronised else None,
-            "stratum": int(row[2]), "offset": abs(float(row[4]))}
+    return {
+        "running": True,
+        "synchronised": synchronised,
+        "reference": named[1] or None if synchronised else None,
+        "stratum": int(row[2]),
+        "offset": abs(float(row[4])),
+    }
 
 
 def _worst_step(host: Host) -> float:
@@ -73,8 +78,10 @@ def _worst_step(host: Host) -> float:
     ``System clock wrong by S seconds``.
     """
     text = host.run("journalctl", "--quiet", "--output=cat", "--unit=chrony.service", "--since=-24h")
-    return max((abs(float(s)) for s in re.findall(r"System clock (?:was stepped|wrong) by (-?[\d.]+) seconds", text)),
-               default=0.0)
+    return max(
+        (abs(float(s)) for s in re.findall(r"System clock (?:was stepped|wrong) by (-?[\d.]+) seconds", text)),
+        default=0.0,
+    )
 
 
 def _unauthenticated(host: Host) -> list[str]:

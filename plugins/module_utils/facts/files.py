@@ -48,8 +48,13 @@ def _one(host: Host, path: str) -> Any:
         return Unreadable("%s: %s" % (path, error.strerror))
     kind = _kind(info.st_mode)
     entry: dict[str, Any] = {
-        "exists": True, "type": kind, "owner": _owner(info.st_uid), "group": _group(info.st_gid),
-        "mode": "%04o" % stat.S_IMODE(info.st_mode), "sha256": None, "content": None,
+        "exists": True,
+        "type": kind,
+        "owner": _owner(info.st_uid),
+        "group": _group(info.st_gid),
+        "mode": "%04o" % stat.S_IMODE(info.st_mode),
+        "sha256": None,
+        "content": None,
         "target": os.readlink(place) if kind == "link" else None,
     }
     if kind == "file":

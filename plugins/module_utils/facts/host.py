@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import os
 import subprocess
-from typing import Any, Dict
+from typing import Any
 
 TIMEOUT = 10
 """Seconds that one program may take."""
@@ -55,8 +55,15 @@ class Host:
             OSError: it is missing, failed, or took longer than `TIMEOUT` seconds.
         """
         try:
-            done = subprocess.run(command, capture_output=True, text=True, errors="replace", timeout=TIMEOUT,
-                                  stdin=subprocess.DEVNULL, env={"PATH": PATH, "LC_ALL": "C", "TZ": "UTC"})
+            done = subprocess.run(
+                command,
+                capture_output=True,
+                text=True,
+                errors="replace",
+                timeout=TIMEOUT,
+                stdin=subprocess.DEVNULL,
+                env={"PATH": PATH, "LC_ALL": "C", "TZ": "UTC"},
+            )
         except subprocess.TimeoutExpired:
             raise OSError("%s did not answer in %d s" % (command[0], TIMEOUT)) from None
         if done.returncode:
@@ -72,11 +79,14 @@ class Host:
 
     def problems_in(self, *prefixes: str) -> list[str]:
         """The problems noted in files whose path starts with one of the prefixes, as ``file:line problem``."""
-        return ["%s:%s %s" % (p["file"], p["line"], p["problem"])
-                for p in self.problems if str(p["file"]).startswith(prefixes)]
+        return [
+            "%s:%s %s" % (p["file"], p["line"], p["problem"])
+            for p in self.problems
+            if str(p["file"]).startswith(prefixes)
+        ]
 
 
-class Settings(Dict[str, Any]):
+class Settings(dict[str, Any]):
     """Settings by name, in which one that is not set is None."""
 
     def __contains__(self, key: object) -> bool:

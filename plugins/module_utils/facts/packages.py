@@ -12,10 +12,10 @@ STATUS = "/var/lib/dpkg/status"
 
 def packages(host: Host, keys: set[str]) -> dict[str, Any]:
     """Read the versions of the given packages, dpkg-query(1); null for one that is not wholly installed."""
-    versions: dict[str, Any] = {key: None for key in keys}
+    versions: dict[str, Any] = dict.fromkeys(keys)
     for paragraph in host.read(STATUS).split("\n\n"):
-        name = paragraph[9:paragraph.find("\n")]  # each paragraph starts with "Package: "
+        name = paragraph[9 : paragraph.find("\n")]  # each paragraph starts with "Package: "
         if name in versions and " ok installed\n" in paragraph:
             version = paragraph.partition("\nVersion: ")[2]
-            versions[name] = version[:version.find("\n")]
+            versions[name] = version[: version.find("\n")]
     return versions

@@ -11,9 +11,22 @@ from . import pam_stack
 from .host import Host, Settings, number_or_text
 from .pam_stack import Decision, Step, decide, flat
 
-ANOTHER_SOURCE = ("pam_sss.so", "pam_krb5.so", "pam_ldap.so", "pam_winbind.so", "pam_systemd_home.so",
-                  "pam_fprintd.so", "pam_rootok.so", "pam_wheel.so", "pam_deny.so", "pam_u2f.so")
+ANOTHER_SOURCE = (
+    "pam_sss.so",
+    "pam_krb5.so",
+    "pam_ldap.so",
+    "pam_winbind.so",
+    "pam_systemd_home.so",
+    "pam_fprintd.so",
+    "pam_rootok.so",
+    "pam_wheel.so",
+    "pam_deny.so",
+    "pam_u2f.so",
+)
 """Modules taken to refuse the ordinary user who is tried: they know nobody, or only root."""
+
+GUARDS = {"without_quality_check": "pam_pwquality.so", "without_history": "pam_pwhistory.so"}
+"""Fact -> module without which, or against whose refusal, a new password is set."""
 
 STRUCTURAL = {
     "pam_faillock.so": ("preauth", "authfail", "authsucc"),
@@ -24,10 +37,24 @@ STRUCTURAL = {
 FAILLOCK_DEFAULTS: dict[str, Any] = {"dir": "/var/run/faillock", "deny": 3, "fail_interval": 900, "unlock_time": 600}
 """faillock.conf(5)."""
 
-PWQUALITY_DEFAULTS: dict[str, Any] = {"difok": 1, "minlen": 8, "dcredit": 0, "ucredit": 0, "lcredit": 0, "ocredit": 0,
-                                      "minclass": 0, "maxrepeat": 0, "maxsequence": 0, "maxclassrepeat": 0,
-                                      "gecoscheck": 0, "dictcheck": 1, "usercheck": 1, "usersubstr": 0, "enforcing": 1,
-                                      "retry": 1}
+PWQUALITY_DEFAULTS: dict[str, Any] = {
+    "difok": 1,
+    "minlen": 8,
+    "dcredit": 0,
+    "ucredit": 0,
+    "lcredit": 0,
+    "ocredit": 0,
+    "minclass": 0,
+    "maxrepeat": 0,
+    "maxsequence": 0,
+    "maxclassrepeat": 0,
+    "gecoscheck": 0,
+    "dictcheck": 1,
+    "usercheck": 1,
+    "usersubstr": 0,
+    "enforcing": 1,
+    "retry": 1,
+}
 """pwquality.conf(5)."""
 
 
@@ -43,6 +70,7 @@ def _attempt(unix: str, faillock: str) -> Callable[[Step], str]:
         unix: what pam_unix says of the password.
         faillock: what pam_faillock says of the account before and after.
     """
+
     def outcome(step: Step) -> str:
         if step.module == "pam_unix.so":
             return unix
@@ -53,6 +81,7 @@ def _attempt(unix: str, faillock: str) -> Callable[[Step], str]:
         if step.module == "pam_succeed_if.so" and _refuses_exempt_user(step):
             return "auth_err"
         return "success"
+
     return outcome
 
 
@@ -77,10 +106,12 @@ def _lockout_gap(auth: list[Step], account: list[Step]) -> str:
 
 def _change(refusing: str) -> Callable[[Step], str]:
     """What modules return when a password is set that one module refuses."""
+
     def outcome(step: Step) -> str:
         if step.module == refusing:
             return "authtok_err"
         return "auth_err" if step.module in ANOTHER_SOURCE else "success"
+
     return outcome
 
 
@@ -110,9 +141,15 @@ def _described(steps: list[Step]) -> dict[str, Any]:
 def pam(host: Host, keys: set[str]) -> dict[str, Any]:
     """Read every service and work out where a wrong, weak or old password would get through."""
     reader = pam_stack.Reader(host)
-    result: dict[str, Any] = {"without_lockout": {}, "accepting_wrong_passwords": [], "accepting_empty_passwords": [],
-                              "ignoring_a_due_change": [], "ignoring_expired_accounts": [],
-                              "without_quality_check": {}, "without_history": {}}
+    result: dict[str, Any] = {
+        "without_lockout": {},
+        "accepting_wrong_passwords": [],
+        "accepting_empty_passwords": [],
+        "ignoring_a_due_change": [],
+        "ignoring_expired_accounts": [],
+        "without_quality_check": {},
+        "without_history": {},
+    }
     for service in reader.services():
         stacks = {kind: reader.stack(service, kind) for kind in ("auth", "account", "password", "session")}
         if _has(stacks["auth"], "pam_unix.so"):
@@ -128,7 +165,7 @@ def pam(host: Host, keys: set[str]) -> dict[str, Any]:
             if decide(stacks["account"], EXPIRED_ACCOUNT).granted:
                 result["ignoring_expired_accounts"].append(service)
         if _has(stacks["password"], "pam_unix.so"):
-            for name, module in (("without_quality_check", "pam_pwquality.so"), ("without_history", "pam_pwhistory.so")):
+            for name, module in GUARDS.items():
                 gap = _gap(stacks["password"], module)
                 if gap:
                     result[name][service] = gap
@@ -160,9 +197,15 @@ def _settings(text: str) -> dict[str, Any]:
 
 
 def _overrides(host: Host, kind: str, module: str) -> list[str]:
-    return sorted({"%s: %s" % (service, argument)
-                   for service, lines in _arguments(host, kind, module).items() for line in lines for argument in line
-                   if argument.partition("=")[0] not in STRUCTURAL[module]})
+    return sorted(
+        {
+            "%s: %s" % (service, argument)
+            for service, lines in _arguments(host, kind, module).items()
+            for line in lines
+            for argument in line
+            if argument.partition("=")[0] not in STRUCTURAL[module]
+        }
+    )
 
 
 def faillock(host: Host, keys: set[str]) -> dict[str, Any]:
@@ -173,7 +216,7 @@ def faillock(host: Host, keys: set[str]) -> dict[str, Any]:
 
 
 def pwquality(host: Host, keys: set[str]) -> dict[str, Any]:
-    """Read what pam_pwquality uses: its drop-ins in the order of their names, then the main file, pwquality.conf(5)."""
+    """Read what pam_pwquality uses: drop-ins in the order of their names, then the main file, pwquality.conf(5)."""
     folder = "/etc/security/pwquality.conf.d"
     try:
         drop_ins = sorted(n for n in os.listdir(host.path(folder)) if n.endswith(".conf"))
@@ -187,10 +230,13 @@ def pwquality(host: Host, keys: set[str]) -> dict[str, Any]:
 
 
 def pwhistory(host: Host, keys: set[str]) -> dict[str, Any]:
-    """Read what pam_pwhistory uses: pwhistory.conf(5) where this release has it, overridden by each line's arguments."""
+    """Read what pam_pwhistory uses: pwhistory.conf(5) where there is one, overridden by each line's arguments."""
     base = {"remember": 10, **_settings(host.read_if_there("/etc/security/pwhistory.conf"))}
-    each = [{**base, **_settings("\n".join(line))}
-            for lines in _arguments(host, "password", "pam_pwhistory.so").values() for line in lines]
+    each = [
+        {**base, **_settings("\n".join(line))}
+        for lines in _arguments(host, "password", "pam_pwhistory.so").values()
+        for line in lines
+    ]
     return {
         "remember": min((settings["remember"] for settings in each), default=None),
         "enforce_for_root": bool(each) and all(settings.get("enforce_for_root") for settings in each),

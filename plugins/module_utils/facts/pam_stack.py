@@ -70,8 +70,7 @@ def _logical_lines(text: str) -> list[tuple[int, str]]:
 
 def _words(text: str) -> list[str]:
     """Split a line's arguments; one in brackets may hold blanks, pam.conf(5)."""
-    return [word.strip("[]") if word.startswith("[") else word
-            for word in re.findall(r"\[(?:\\.|[^\]])*\]|\S+", text)]
+    return [word.strip("[]") if word.startswith("[") else word for word in re.findall(r"\[(?:\\.|[^\]])*\]|\S+", text)]
 
 
 def _actions(control: str) -> dict[str, str] | None:

@@ -19,7 +19,7 @@ def address(text: str) -> tuple[str, int]:
     The address stands in words of four bytes in the machine's own (little-endian) order.
     """
     words, port = text.split(":")
-    raw = b"".join(bytes.fromhex(words[i:i + 8])[::-1] for i in range(0, len(words), 8))
+    raw = b"".join(bytes.fromhex(words[i : i + 8])[::-1] for i in range(0, len(words), 8))
     return str(ipaddress.ip_address(raw)), int(port, 16)
 
 

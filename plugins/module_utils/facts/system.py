@@ -17,8 +17,11 @@ def operating_system(host: Host, keys: set[str]) -> dict[str, Any]:
         if separator:
             release[key] = value.strip("\"'")
     return {
-        "id": release.get("ID"), "version_id": release.get("VERSION_ID"), "pretty_name": release.get("PRETTY_NAME"),
-        "kernel": os.uname().release, "container": host.read_if_there("/run/systemd/container").strip() or None,
+        "id": release.get("ID"),
+        "version_id": release.get("VERSION_ID"),
+        "pretty_name": release.get("PRETTY_NAME"),
+        "kernel": os.uname().release,
+        "container": host.read_if_there("/run/systemd/container").strip() or None,
     }
 
 

@@ -15,6 +15,9 @@ def units(host: Host, keys: set[str]) -> dict[str, Any]:
     states: dict[str, Any] = {}
     for name, block in zip(names, text.strip("\n").split("\n\n")):
         values = dict(line.partition("=")[::2] for line in block.splitlines())
-        states[name] = {"load": values.get("LoadState"), "active": values.get("ActiveState"),
-                        "enabled": values.get("UnitFileState")}
+        states[name] = {
+            "load": values.get("LoadState"),
+            "active": values.get("ActiveState"),
+            "enabled": values.get("UnitFileState"),
+        }
     return states

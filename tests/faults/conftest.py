@@ -1,0 +1,62 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Hosts of a lab of their own, on which runs are killed and things are broken."""
+
+from __future__ import annotations
+
+import concurrent.futures
+import contextlib
+import os
+import subprocess
+from collections.abc import Callable, Iterator
+
+import pytest
+from kijun_hosts import ROOT, Machine
+
+NAMES = ("server12", "server13")
+
+
+def lab(*words: str) -> None:
+    """Call the lab's command, which must succeed."""
+    done = subprocess.run(["lab/lab", *words], cwd=ROOT, capture_output=True, text=True, timeout=300, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.fixture(scope="session", autouse=True)
+def instance() -> Iterator[None]:
+    """The outside world and the internal time server, which the hosts under test follow; all removed at the end."""
+    os.environ["KIJUN_REPORT_DIR"] = str(ROOT / ".cache" / "faults-reports")
+    lab("reset", "upstream", "time1", *NAMES)
+    try:
+        Machine("time1").site()
+        yield
+    finally:
+        lab("down")
+
+
+@pytest.fixture(scope="session")
+def machines(instance: None) -> list[Machine]:
+    """A host of each release."""
+    return [Machine(name) for name in NAMES]
+
+
+@pytest.fixture
+def fresh(machines: list[Machine]) -> list[Machine]:
+    """The same, as nobody has touched them."""
+    lab("reset", *NAMES)
+    return machines
+
+
+@pytest.fixture
+def hardened(machines: list[Machine]) -> list[Machine]:
+    """The same, at the baseline."""
+    for machine in machines:
+        with contextlib.suppress(AssertionError):
+            machine.site()
+    return machines
+
+
+def on_each(machines: list[Machine], action: Callable[[Machine], object]) -> None:
+    """Do the same on several hosts at once; the first error is raised."""
+    with concurrent.futures.ThreadPoolExecutor(len(machines)) as pool:
+        for future in [pool.submit(action, machine) for machine in machines]:
+            future.result()

@@ -1,0 +1,112 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Runs of playbooks as data, and what is on a host as data."""
+
+from __future__ import annotations
+
+import json
+import os
+import shlex
+import subprocess
+from typing import Any
+
+from kijun_hosts import ANSIBLE_PLAYBOOK, ROOT, Machine
+
+TELLS_CHANGES = ("changed_files", "installed", "units", "accounts")
+"""Results in which Kijun's modules say what they changed, or in check mode would change."""
+
+READ_HOST = r"""
+import hashlib, json, os, stat
+HASHED = ("/etc/", "/usr/share/pam-configs/", "/usr/local/", "/var/lib/pam/", "/var/lib/dpkg/", "/var/lib/kijun/")
+SKIPPED = ("/proc", "/sys", "/dev", "/run", "/tmp", "/var/tmp", "/var/log", "/var/lib/systemd", "/var/lib/chrony")
+seen = {}
+for folder, folders, names in os.walk("/"):
+    folders[:] = [name for name in folders if os.path.join(folder, name) not in SKIPPED]
+    for path in [folder, *(os.path.join(folder, name) for name in names)]:
+        info = os.lstat(path)
+        facts = [oct(info.st_mode), info.st_uid, info.st_gid, info.st_size, info.st_mtime_ns]
+        if stat.S_ISLNK(info.st_mode):
+            facts.append(os.readlink(path))
+        elif stat.S_ISREG(info.st_mode) and path.startswith(HASHED):
+            with open(path, "rb") as file:
+                facts.append(hashlib.sha256(file.read()).hexdigest())
+        seen[path] = facts
+print(json.dumps(seen))
+"""
+"""What is on a host's disk: names, owners, modes, times, and the contents of what configures it."""
+
+
+class Run:
+    """A run of a playbook that has ended.
+
+    Args:
+        done: the process, whose output is that of the callback ansible.posix.json.
+    """
+
+    def __init__(self, done: subprocess.CompletedProcess[str]) -> None:
+        self.returncode = done.returncode
+        self.text = done.stdout + done.stderr
+        start = done.stdout.find("{\n")
+        assert start >= 0, self.text
+        told, end = json.JSONDecoder().raw_decode(done.stdout[start:])
+        self.summary = done.stdout[start + end :]
+        self.stats: dict[str, dict[str, int]] = told["stats"]
+        self.results: dict[str, list[tuple[str, dict[str, Any]]]] = {}
+        for play in told["plays"]:
+            for task in play["tasks"]:
+                for host, result in task["hosts"].items():
+                    self.results.setdefault(host, []).append((task["task"]["name"], result))
+
+    def changes(self, host: str) -> dict[str, dict[str, Any]]:
+        """The tasks that changed a host, or in check mode would have, and what they say of it."""
+        return {
+            name: {key: result[key] for key in TELLS_CHANGES if key in result}
+            for name, result in self.results[host]
+            if result.get("changed")
+        }
+
+    def error(self, host: str) -> str:
+        """What ended the run for a host; empty when nothing did."""
+        for _name, result in self.results.get(host, []):
+            if result.get("failed") or result.get("unreachable"):
+                return str(result.get("msg", ""))
+        return ""
+
+    def finished(self, host: str) -> bool:
+        """Whether a host came to the end of the run without an error."""
+        stats = self.stats[host]
+        return bool(stats["ok"]) and not stats["failures"] and not stats["unreachable"]
+
+
+def playbook(name: str, hosts: list[Machine], *arguments: str, **variables: str) -> Run:
+    """Run a playbook on hosts.
+
+    Args:
+        name: ``site`` or ``audit``.
+        hosts: where.
+        arguments: further arguments of ansible-playbook.
+        variables: further environment variables.
+    """
+    command = [ANSIBLE_PLAYBOOK, f"playbooks/{name}.yml", "--limit", ",".join(host.name for host in hosts), *arguments]
+    environment = {**os.environ, "ANSIBLE_STDOUT_CALLBACK": "ansible.posix.json", **variables}
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=600, check=False)
+    return Run(done)
+
+
+def on_disk(machine: Machine) -> dict[str, list[Any]]:
+    """Path -> what it is, for everything on a host's disk but logs and what services keep for themselves."""
+    seen: dict[str, list[Any]] = json.loads(machine.python(READ_HOST))
+    assert len(seen) > 5000
+    return seen
+
+
+def differences(before: dict[str, Any], after: dict[str, Any]) -> dict[str, tuple[Any, Any]]:
+    """What is another before than after."""
+    keys = sorted({*before, *after})
+    return {key: (before.get(key), after.get(key)) for key in keys if before.get(key) != after.get(key)}
+
+
+def states_of_units(machine: Machine) -> str:
+    """Which units are enabled, and which run since when."""
+    show = "systemctl show chrony.service 'kijun-*' run-faillock.mount systemd-timesyncd.service --all"
+    properties = ("Id", "LoadState", "ActiveState", "UnitFileState", "ActiveEnterTimestampMonotonic")
+    return machine.ok(f"{show} --property={shlex.quote(','.join(properties))}")

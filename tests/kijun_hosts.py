@@ -1,0 +1,128 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Hosts of the lab as tests use them: commands as root, real logins, playbooks."""
+
+from __future__ import annotations
+
+import concurrent.futures
+import os
+import shlex
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pexpect
+import testinfra
+from kijun_lab import description, identity
+
+ROOT = Path(__file__).resolve().parents[1]
+ANSIBLE_PLAYBOOK = str(Path(sys.executable).parent / "ansible-playbook")
+SSH_OPTIONS = [
+    *("-o", f"UserKnownHostsFile={identity.KNOWN_HOSTS}"),
+    *("-o", "StrictHostKeyChecking=yes"),
+    *("-o", "IdentitiesOnly=yes"),
+    *("-o", "ConnectTimeout=20"),
+    # A host that restarts does not say goodbye to the connections that wait for their next use.
+    *("-o", "ServerAliveInterval=2"),
+]
+BY_PASSWORD = [
+    *("-o", "PreferredAuthentications=password"),
+    *("-o", "NumberOfPasswordPrompts=1"),
+    *("-o", "PubkeyAuthentication=no"),
+]
+
+GOOD = "Tsuru#gaOka-0!"
+"""A password that the policy takes."""
+
+
+class Machine:
+    """A host of the lab: commands run there as root over SSH, logins and audits from here.
+
+    Args:
+        name: its name in the lab.
+    """
+
+    def __init__(self, name: str) -> None:
+        lab = description.read(description.instance_number())
+        self.name = name
+        self.address = lab.hosts[name].address
+        self.testinfra = testinfra.get_host(
+            f"ssh://admin@{self.address}?sudo=true",
+            ssh_identity_file=str(identity.USER_KEY),
+            ssh_extra_args=shlex.join(SSH_OPTIONS),
+        )
+
+    def run(self, command: str) -> Any:
+        """Run a shell command as root; its result has rc, stdout and stderr."""
+        return self.testinfra.run(command)
+
+    def ok(self, command: str) -> str:
+        """Run a shell command as root that must succeed, and return its output."""
+        done = self.run(command)
+        assert done.rc == 0, f"{self.name}: {command}\n{done.stdout}{done.stderr}"
+        return done.stdout
+
+    def python(self, source: str) -> str:
+        """Run Python source as root, and return its output."""
+        return self.ok(f"python3 -c {shlex.quote(source)}")
+
+    def ssh(self, user: str, *options: str) -> list[str]:
+        """The command line of an SSH login."""
+        return ["ssh", *SSH_OPTIONS, *options, f"{user}@{self.address}"]
+
+    def logs_in(self, user: str, password: str) -> bool:
+        """Whether a login by password over SSH succeeds and runs a command."""
+        command = ["sshpass", "-e", *self.ssh(user, *BY_PASSWORD), "echo welcome"]
+        done = subprocess.run(
+            command, env={**os.environ, "SSHPASS": password}, capture_output=True, text=True, timeout=60, check=False
+        )
+        return done.stdout == "welcome\n"
+
+    def logs_in_by_key(self, user: str) -> bool:
+        """Whether a login by the lab's key succeeds and runs a command."""
+        command = [*self.ssh(user, "-o", "BatchMode=yes", "-i", str(identity.USER_KEY)), "echo welcome"]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+        return done.stdout == "welcome\n"
+
+    def terminal(self, user: str, password: str, command: str = "") -> pexpect.spawn:
+        """A login at a terminal, past the password prompt."""
+        line = [*self.ssh(user, "-tt", *BY_PASSWORD), *([command] if command else [])]
+        session = pexpect.spawn(line[0], line[1:], timeout=30, encoding="utf-8")
+        session.expect("[Pp]assword:")
+        session.sendline(password)
+        return session
+
+    def playbook(self, name: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """Run a playbook on this host."""
+        command = [ANSIBLE_PLAYBOOK, f"playbooks/{name}.yml", "--limit", self.name, *arguments]
+        return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=600, check=False)
+
+    def site(self, *arguments: str) -> str:
+        """Bring the host to the baseline; return what was printed."""
+        done = self.playbook("site", *arguments)
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout
+
+
+def make_person(machine: Machine, name: str) -> None:
+    """Make a person with a good password, a key, and the right to sudo."""
+    machine.run(f"pkill -KILL -u {name}; userdel -rf {name}")
+    machine.run(f"faillock --user {name} --reset; rm -f /var/lib/faillock/{name}")
+    machine.run(f"sed -i /^{name}:/d /etc/security/opasswd")
+    machine.ok(f"useradd -m -s /bin/bash -G sudo {name} && install -d -m 700 -o {name} ~{name}/.ssh")
+    machine.ok(f"install -m 600 -o {name} ~admin/.ssh/authorized_keys ~{name}/.ssh/authorized_keys")
+    machine.ok(f"echo {shlex.quote(f'{name}:{GOOD}')} | chpasswd")
+    # One password a call: sudo would count the end of its input as a second wrong one.
+    machine.ok(f"echo 'Defaults:{name} passwd_tries=1' > /etc/sudoers.d/{name} && chmod 440 /etc/sudoers.d/{name}")
+
+
+def remove_person(machine: Machine, name: str) -> None:
+    """Remove a person and all that tells of them."""
+    machine.run(f"pkill -KILL -u {name}; userdel -rf {name}; rm -f /var/lib/faillock/{name} /etc/sudoers.d/{name}")
+
+
+def together(attempt: Callable[[], bool], times: int) -> list[bool]:
+    """Make several attempts, eight at a time: a refused one waits for seconds."""
+    with concurrent.futures.ThreadPoolExecutor(8) as pool:
+        return [future.result() for future in [pool.submit(attempt) for _ in range(times)]]

@@ -1,0 +1,195 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The main job on real hosts: audit, enforce, audit again, enforce again, attack; it leaves a report to look at."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import secrets
+import subprocess
+import sys
+import time
+from collections.abc import Iterable
+from pathlib import Path
+
+from kijun_lab import description, identity
+
+ROOT = Path(__file__).resolve().parents[2]
+REPORTS = ROOT / "reports"
+INSTANCE = "0"
+TARGET = "server13"
+PERSON = "demo"
+
+
+class DemoError(Exception):
+    """Something did not come out as it should; the text says what."""
+
+
+class Clock:
+    """Prints headlines with the time since the start."""
+
+    def __init__(self) -> None:
+        self.started = time.monotonic()
+
+    def headline(self, text: str) -> None:
+        """Print one."""
+        seconds = int(time.monotonic() - self.started)
+        print(f"\n[{seconds // 60}:{seconds % 60:02d}] {text}", flush=True)
+
+
+def run(*command: str, environment: dict[str, str] | None = None) -> None:
+    """Run a command of the checkout with its output shown.
+
+    Raises:
+        DemoError: it failed.
+    """
+    done = subprocess.run(command, cwd=ROOT, env={**os.environ, **(environment or {})}, check=False)
+    if done.returncode:
+        raise DemoError(f"{' '.join(command)}: exit status {done.returncode}")
+
+
+def playbook(name: str, **environment: str) -> None:
+    """Run a playbook on the whole lab."""
+    run("ansible-playbook", f"playbooks/{name}.yml", environment=environment)
+
+
+def latest_run() -> Path:
+    """The folder of the newest audit."""
+    return (REPORTS / "latest").resolve()
+
+
+def verdicts(audit: Path) -> dict[str, int]:
+    """How many controls of all hosts ended how in an audit."""
+    counts: dict[str, int] = {}
+    for file in (audit / "hosts").glob("*.json"):
+        for control in json.loads(file.read_text(encoding="utf-8"))["controls"]:
+            counts[control["verdict"]] = counts.get(control["verdict"], 0) + 1
+    return counts
+
+
+def changed_tasks(names: Iterable[str]) -> int:
+    """Run site.yml and count the tasks that changed something, over all hosts."""
+    done = subprocess.run(
+        ["ansible-playbook", "playbooks/site.yml"],
+        cwd=ROOT,
+        env={**os.environ, "ANSIBLE_STDOUT_CALLBACK": "ansible.posix.json"},
+        stdout=subprocess.PIPE,
+        text=True,
+        check=False,
+    )
+    output = done.stdout
+    if done.returncode:
+        raise DemoError(f"the second run failed:\n{output}")
+    stats = json.JSONDecoder().raw_decode(output[output.index("{") :])[0]["stats"]
+    return sum(stats[name]["changed"] for name in names)
+
+
+def logs_in(address: str, password: str) -> bool:
+    """Whether the demo's person gets in with a password over SSH."""
+    command = [
+        *("sshpass", "-e", "ssh", "-o", f"UserKnownHostsFile={identity.KNOWN_HOSTS}", "-o", "StrictHostKeyChecking=yes"),
+        *("-o", "PreferredAuthentications=password", "-o", "NumberOfPasswordPrompts=1", "-o", "PubkeyAuthentication=no"),
+        *(f"{PERSON}@{address}", "true"),
+    ]
+    done = subprocess.run(command, env={**os.environ, "SSHPASS": password}, capture_output=True, check=False)
+    return done.returncode == 0
+
+
+def on_target(command: str, given: str | None = None) -> None:
+    """Run a shell command as root on the attacked host."""
+    subprocess.run(
+        ["lab/lab", "exec", TARGET, "--", "sh", "-c", command], cwd=ROOT, input=given, text=True, check=True, timeout=60
+    )
+
+
+def attack(address: str) -> None:
+    """Ten wrong passwords lock an account, the right one is then refused, and an administrator lifts the lock.
+
+    Raises:
+        DemoError: one of these did not hold.
+    """
+    password = f"{secrets.token_urlsafe(12)}#aZ9"
+    on_target(f"userdel -rf {PERSON} 2>/dev/null; rm -f /var/lib/faillock/{PERSON}; useradd -m {PERSON}; chpasswd",
+              f"{PERSON}:{password}\n")
+    if not logs_in(address, password):
+        raise DemoError("the right password is refused before the attack")
+    print("  the right password: let in")
+    for attempt in range(1, 11):
+        if logs_in(address, f"Guess-number-{attempt}!"):
+            raise DemoError(f"wrong password {attempt} was let in")
+        print(f"  wrong password {attempt:2}: refused", flush=True)
+    if logs_in(address, password):
+        raise DemoError("ten wrong passwords did not lock the account")
+    print("  the right password: refused, the account is locked")
+    on_target(f"faillock --user {PERSON} --reset")
+    if not logs_in(address, password):
+        raise DemoError("the administrator could not lift the lock")
+    print("  an administrator lifts the lock (faillock --user demo --reset); the right password: let in")
+    on_target(f"userdel -rf {PERSON} 2>/dev/null")
+
+
+def demo() -> None:
+    """Show the whole job.
+
+    Raises:
+        DemoError: something did not come out as it should.
+    """
+    clock = Clock()
+    lab = description.read(int(INSTANCE))
+    clock.headline("The lab: two servers, two clients and a time server, fresh, with real systemd and sshd")
+    run("lab/lab", "reset")
+    clock.headline("Audit of the hosts as Debian installs them")
+    playbook("audit")
+    before = latest_run()
+    if not verdicts(before).get("fail"):
+        raise DemoError("the stock hosts do not fail")
+    clock.headline("Bring them to the baseline")
+    playbook("site")
+    clock.headline("Audit again")
+    playbook("audit", KIJUN_REPORT_BEFORE=str(before))
+    after = verdicts(latest_run())
+    if set(after) - {"pass", "not_applicable"}:
+        raise DemoError(f"not everything holds: {after}")
+    clock.headline("Bring them to the baseline a second time")
+    changed = changed_tasks(host.name for host in lab.hosts.values() if host.groups)
+    print(f"  {changed} changes")
+    if changed:
+        raise DemoError("the second run changed something")
+    clock.headline(f"Attack: guess a password on {TARGET}")
+    attack(lab.hosts[TARGET].address)
+    clock.headline(f"Done: {after['pass']} of {after['pass']} controls hold on 5 hosts; all of it was shown on real hosts")
+    print(f"Report, before and after: {latest_run() / 'report.html'}")
+    print("The lab stays up: make lab-status, make lab-shell HOST=server13; make demo-down removes it.")
+
+
+def down() -> None:
+    """Remove everything that the demo made: hosts, images and reports."""
+    run("lab/lab", "down", "--all")
+    for folder in sorted(REPORTS.glob("*/report.html")):
+        subprocess.run(["rm", "-rf", "--", str(folder.parent)], check=True)
+    (REPORTS / "latest").unlink(missing_ok=True)
+    if REPORTS.is_dir() and not any(REPORTS.iterdir()):
+        REPORTS.rmdir()
+
+
+def main() -> int:
+    """The command ``tools/demo [down]``."""
+    parser = argparse.ArgumentParser(prog="tools/demo", description="Show the main job on the embedded lab.")
+    parser.add_argument("action", nargs="?", choices=["up", "down"], default="up")
+    action = parser.parse_args().action
+    os.environ.update({"KIJUN_LAB": INSTANCE, "PATH": f"{ROOT / '.venv' / 'bin'}:{os.environ['PATH']}"})
+    os.environ.pop("KIJUN_REPORT_BEFORE", None)
+    try:
+        if action == "down":
+            down()
+        else:
+            demo()
+    except DemoError as error:
+        print(f"demo: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
