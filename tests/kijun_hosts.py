@@ -71,18 +71,18 @@ class Machine:
         """The command line of an SSH login."""
         return ["ssh", *SSH_OPTIONS, *options, f"{user}@{self.address}"]
 
-    def logs_in(self, user: str, password: str) -> bool:
-        """Whether a login by password over SSH succeeds and runs a command."""
-        command = ["sshpass", "-e", *self.ssh(user, *BY_PASSWORD), "echo welcome"]
+    def logs_in(self, user: str, password: str, command: str = "echo welcome") -> bool:
+        """Whether a login by password over SSH succeeds and runs a command that prints `welcome`."""
+        line = ["sshpass", "-e", *self.ssh(user, *BY_PASSWORD), command]
         done = subprocess.run(
-            command, env={**os.environ, "SSHPASS": password}, capture_output=True, text=True, timeout=60, check=False
+            line, env={**os.environ, "SSHPASS": password}, capture_output=True, text=True, timeout=60, check=False
         )
         return done.stdout == "welcome\n"
 
-    def logs_in_by_key(self, user: str) -> bool:
-        """Whether a login by the lab's key succeeds and runs a command."""
-        command = [*self.ssh(user, "-o", "BatchMode=yes", "-i", str(identity.USER_KEY)), "echo welcome"]
-        done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    def logs_in_by_key(self, user: str, command: str = "echo welcome") -> bool:
+        """Whether a login by the lab's key succeeds and runs a command that prints `welcome`."""
+        line = [*self.ssh(user, "-o", "BatchMode=yes", "-i", str(identity.USER_KEY)), command]
+        done = subprocess.run(line, capture_output=True, text=True, timeout=60, check=False)
         return done.stdout == "welcome\n"
 
     def terminal(self, user: str, password: str, command: str = "") -> pexpect.spawn:

@@ -268,8 +268,11 @@ def _wait(host: Host) -> None:
 
 
 def _boot_state(host: Host) -> str:
-    """What systemd says of its boot, once that is over; an empty text while systemd cannot be asked yet."""
-    return podman("exec", host.container, "systemctl", "is-system-running", "--wait", check=False).stdout.strip()
+    """What systemd says of its boot; an empty text while it cannot be asked yet.
+
+    Asked again and again, without ``--wait``: that waits for a signal, and for ever when the boot ended just before.
+    """
+    return podman("exec", host.container, "systemctl", "is-system-running", check=False).stdout.strip()
 
 
 def _check_deadline(host: Host, deadline: float, why: str) -> None:

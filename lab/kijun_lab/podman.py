@@ -81,8 +81,8 @@ def run(*command: str | Path, data: bytes | None = None, check: bool = True) -> 
 
 
 def podman(*arguments: str | Path, check: bool = True) -> subprocess.CompletedProcess[str]:
-    """Ask podman something, with the lab's settings; see `run`."""
-    return run("podman", *arguments, check=check)
+    """Ask podman something, with the lab's settings, and give up on an answer after a minute; see `run`."""
+    return run("timeout", "--kill-after=5", "60", "podman", *arguments, check=check)
 
 
 def podman_change(lock_name: str, *arguments: str | Path, data: bytes | None = None) -> str:

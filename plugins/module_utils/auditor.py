@@ -31,8 +31,8 @@ def read_facts(host: Host, facts: dict[str, set[str]]) -> dict[str, Any]:
     """Read facts by the registry; one that fails as a whole stands in the tree as unreadable."""
     tree: dict[str, Any] = {}
     for name, keys in facts.items():
-        module, function = FACTS[name].reader.split(":")
         try:
+            module, function = FACTS[name].reader.split(":")
             tree[name] = getattr(importlib.import_module("." + module, __package__ + ".facts"), function)(host, keys)
         except Exception as error:  # a reader that fails makes errors of its own controls, not of the whole audit
             tree[name] = Unreadable("%s: %s" % (name, error))

@@ -50,7 +50,7 @@ def _contains(actual: Any, expected: Any) -> bool:
 
 
 def _is_empty(actual: Any) -> bool:
-    return actual is None or len(actual) == 0
+    return actual is None or (isinstance(actual, (str, list, tuple, set, dict)) and not actual)
 
 
 OPERATORS: dict[str, Callable[[Any, Any], bool]] = {
@@ -88,7 +88,7 @@ def split_path(path: str) -> list[str]:
     segments: list[str] = []
     rest = path
     while rest:
-        match = re.match(r"\[([^\]]+)\]\.?" if rest[0] == "[" else r"([\w-]+)(?:\.(?=.)|(?=\[)|$)", rest)
+        match = re.match((r"\[([^\]]+)\]" if rest[0] == "[" else r"([\w-]+)") + r"(?:\.(?=[\w-])|(?=\[)|\Z)", rest)
         if not match or (rest[0] == "[" and not segments):
             raise ValueError("%r is not a fact path such as files[/etc/shadow].mode" % path)
         segments.append(match.group(1))
@@ -120,10 +120,11 @@ def _offenders(actual: Any, judge: Callable[[Any], bool]) -> Any:
     return [value for value in _members(actual) if not judge(value)]
 
 
-def _without(actual: Any, names: list[Any]) -> Any:
+def _without(actual: Any, names: Any) -> Any:
+    left_out = _members(names)
     if isinstance(actual, dict):
-        return {key: value for key, value in actual.items() if key not in names}
-    return [value for value in _members(actual) if value not in names]
+        return {key: value for key, value in actual.items() if key not in left_out}
+    return [value for value in _members(actual) if value not in left_out]
 
 
 def _shortened(value: Any) -> Any:
@@ -201,7 +202,8 @@ def judge_control(control: dict[str, Any], facts: dict[str, Any]) -> dict[str, A
     verdict = next((kind for kind in (FAIL, ERROR) if kind in verdicts), PASS if checks else NOT_APPLICABLE)
     if control.get("sensitive"):
         for entry in checks:
-            entry["actual"] = "(not shown)"
+            # a comparison that failed says what was found; only its kind is told
+            entry.update(actual="(not shown)", detail=entry["detail"] and entry["detail"].partition(":")[0])
     deviation = control.get("deviation") or None
     if deviation:
         verdict = FAIL

@@ -49,13 +49,17 @@ installed:
   sample: [chrony]
 """
 
+import fcntl
 import os
 import subprocess
+import time
 
 from ansible.module_utils.basic import AnsibleModule
 
 from ..module_utils.facts.host import PATH, Host
 from ..module_utils.facts.packages import packages
+
+LOCK = "/var/lib/dpkg/lock-frontend"
 
 SLOWEST = 1800
 """Seconds that one call of a package tool may take."""
@@ -100,6 +104,23 @@ def interrupted() -> bool:
         return any(line.startswith("Status: ") and line.endswith(HALF_DONE) for line in file)
 
 
+def locked() -> bool:
+    """Whether another process holds dpkg's lock."""
+    with open(LOCK, "a") as file:
+        try:
+            fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            return True
+    return False
+
+
+def wait_while_locked(seconds: int) -> None:
+    """Wait until dpkg's lock is free, or for so many seconds; apt-get can do that itself, dpkg cannot."""
+    deadline = time.monotonic() + seconds
+    while locked() and time.monotonic() < deadline:
+        time.sleep(1)
+
+
 def complaint(done: subprocess.CompletedProcess[str]) -> str:
     """The lines in which apt or dpkg says what is wrong."""
     lines = (done.stdout + done.stderr).splitlines()
@@ -141,6 +162,9 @@ def main() -> None:
     )
     names = module.params["names"]
     half_done, absent = interrupted(), missing(names)
+    if half_done and not module.check_mode:  # by a process that was cut short, or by one that is still at it
+        wait_while_locked(module.params["lock_timeout"])
+        half_done, absent = interrupted(), missing(names)
     if (half_done or absent) and not module.check_mode:
         if half_done:
             done = tool("dpkg", "--configure", "-a")

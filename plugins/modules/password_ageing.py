@@ -77,6 +77,7 @@ from typing import Any
 from ansible.module_utils.basic import AnsibleModule
 
 from ..module_utils.facts.accounts import password_state
+from ..module_utils.facts.host import Host, lines
 
 ASKED = "/var/lib/kijun/first_login.json"
 """List of the accounts of which a change was asked."""
@@ -86,10 +87,11 @@ AGES = (("max_days", 4, "--maxdays"), ("min_days", 3, "--mindays"), ("warn_days"
 
 
 def shadow() -> dict[str, list[str]]:
-    """The well-formed lines of shadow(5) whose password is usable, by name."""
-    with open("/etc/shadow", encoding="utf-8", errors="replace") as file:
-        records = [line.rstrip("\n").split(":") for line in file]
-    return {r[0]: r for r in records if len(r) == 9 and r[0] and password_state(r[1]) == "usable"}
+    """The well-formed lines of shadow(5) of accounts whose password is usable, by name; chage(1) knows no others."""
+    host = Host()
+    names = {line.split(":")[0] for line in lines(host.read("/etc/passwd"))}
+    records = [line.split(":") for line in lines(host.read("/etc/shadow"))]
+    return {r[0]: r for r in records if len(r) == 9 and r[0] in names and password_state(r[1]) == "usable"}
 
 
 def asked_before() -> list[str]:
@@ -150,7 +152,10 @@ def main() -> None:
         supports_check_mode=True,
     )
     wish = module.params
-    known = asked_before()
+    try:
+        known = asked_before()
+    except ValueError as error:
+        module.fail_json(msg="%s: %s; it must be a list of names in JSON" % (ASKED, error))
     records = {name: record for name, record in shadow().items() if name not in wish["exempt"]}
     asked = [name for name in wish["first_login"] if name in records and name not in known]
     planned = {name: changes(record, wish, name in asked) for name, record in records.items()}

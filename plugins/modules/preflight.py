@@ -1,6 +1,6 @@
 #!/usr/bin/python
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Look whether a host is what Kijun is made for."""
+"""Documentation of kijun.baseline.preflight, which is an action plugin."""
 
 from __future__ import annotations
 
@@ -44,51 +44,3 @@ ansible_facts:
   type: dict
   sample: {kijun_host: {distribution: debian, release: "12"}}
 """
-
-import os
-
-from ansible.module_utils.basic import AnsibleModule
-
-from ..module_utils.facts.host import Host
-from ..module_utils.facts.system import operating_system
-
-SUPPORTED = {"debian": ("12", "13")}
-"""Distribution -> releases that the tests boot."""
-
-WRITTEN = ("/etc", "/usr", "/var")
-ROOM = 32
-"""MiB that a file system needs for packages and the versions kept of files."""
-
-
-def complaint() -> str:
-    """What keeps this host from being changed; empty when nothing does."""
-    system = operating_system(Host(), set())
-    if system["version_id"] not in SUPPORTED.get(system["id"], ()):
-        known = ", ".join("%s %s" % (name, release) for name, releases in SUPPORTED.items() for release in releases)
-        return "this host runs %s; supported, because tested, are: %s" % (system["pretty_name"], known)
-    if os.geteuid():
-        return "the task runs as user id %d and must be root: set become" % os.geteuid()
-    for path in WRITTEN:
-        state = os.statvfs(path)
-        if state.f_flag & os.ST_RDONLY:
-            return "the file system of %s is mounted read-only" % path
-        room = state.f_bavail * state.f_frsize // 2**20
-        if room < ROOM:
-            return "the file system of %s has %d MiB left; at least %d MiB are needed" % (path, room, ROOM)
-    return ""
-
-
-def main() -> None:
-    """Look, and tell."""
-    module = AnsibleModule(argument_spec={}, supports_check_mode=True)
-    wrong = complaint()
-    if wrong:
-        module.fail_json(msg=wrong)
-    system = operating_system(Host(), set())
-    module.exit_json(
-        changed=False, ansible_facts={"kijun_host": {"distribution": system["id"], "release": system["version_id"]}}
-    )
-
-
-if __name__ == "__main__":
-    main()

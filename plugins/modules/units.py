@@ -83,9 +83,10 @@ units:
   sample: {chrony.service: [enable, start]}
 """
 
+import datetime
+import glob
 import os
 import subprocess
-import time
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
@@ -93,7 +94,10 @@ from ansible.module_utils.basic import AnsibleModule
 from ..module_utils.facts.host import PATH, Host
 from ..module_utils.facts.packages import packages
 
-PROPERTIES = ("LoadState", "ActiveState", "UnitFileState", "NeedDaemonReload", "ActiveEnterTimestampMonotonic")
+PROPERTIES = ("LoadState", "ActiveState", "UnitFileState", "NeedDaemonReload", "ActiveEnterTimestamp")
+STARTED = "%Y-%m-%d %H:%M:%S.%f %Z"
+"""How systemctl writes a time, behind the weekday."""
+
 ENABLED = ("enabled", "enabled-runtime", "static", "alias", "indirect", "generated")
 """States of unit files that need no enabling, systemctl(1) is-enabled."""
 
@@ -115,7 +119,7 @@ def systemctl(module: AnsibleModule, *arguments: str) -> str:
 
 def states(module: AnsibleModule, names: list[str]) -> dict[str, dict[str, str]]:
     """Name -> property -> value."""
-    text = systemctl(module, "show", "--property=" + ",".join(PROPERTIES), "--", *names)
+    text = systemctl(module, "show", "--timestamp=us+utc", "--property=" + ",".join(PROPERTIES), "--", *names)
     return {
         name: dict(line.partition("=")[::2] for line in block.splitlines())
         for name, block in zip(names, text.strip("\n").split("\n\n"))
@@ -128,13 +132,8 @@ def expect_packages(wishes: dict[str, dict[str, Any]], now: dict[str, dict[str, 
     installed = packages(Host(), wanted) if wanted else {}
     for name, wish in wishes.items():
         if wish["package"] and installed[wish["package"]] is None and comes_enabled(name, wish["package"]):
-            started = str(int(time.monotonic() * 1e6))
-            now[name].update(
-                LoadState="loaded",
-                UnitFileState="enabled",
-                ActiveState="active",
-                ActiveEnterTimestampMonotonic=started,
-            )
+            # started when it will be installed, after every file that is there now
+            now[name].update(LoadState="loaded", UnitFileState="enabled", ActiveState="active", ActiveEnterTimestamp="")
 
 
 def comes_enabled(name: str, package: str) -> bool:
@@ -155,6 +154,13 @@ def is_active(state: dict[str, str]) -> bool:
     return state["ActiveState"] in ("active", "activating", "reloading")
 
 
+def is_enabled(name: str, state: dict[str, str]) -> bool:
+    """Whether a unit starts at boot, or will as soon as its missing file is there again: its links outlive the file."""
+    if state["UnitFileState"]:
+        return state["UnitFileState"] in ENABLED
+    return bool(glob.glob("/etc/systemd/system/*.wants/" + glob.escape(name)))
+
+
 def described(name: str, state: dict[str, str]) -> str:
     """A unit's state, one line."""
     return "%s: %s, %s\n" % (name, state["UnitFileState"] or "absent", state["ActiveState"])
@@ -164,7 +170,10 @@ def outdated(wish: dict[str, Any], now: dict[str, str], changed: list[str]) -> b
     """Whether a unit runs since before one of its files was, or in check mode would be, put in place."""
     if set(changed) & set(wish["restarted_after"]):
         return True
-    started = time.time() - time.monotonic() + int(now.get("ActiveEnterTimestampMonotonic") or 0) / 1e6
+    _, _, text = now.get("ActiveEnterTimestamp", "").partition(" ")
+    if not text:
+        return False
+    started = datetime.datetime.strptime(text, STARTED).replace(tzinfo=datetime.timezone.utc).timestamp()
     return any(os.path.exists(path) and os.stat(path).st_ctime > started for path in wish["restarted_after"])
 
 
@@ -173,8 +182,10 @@ def steps(wish: dict[str, Any], now: dict[str, str], changed: list[str]) -> list
     verbs = []
     if now["LoadState"] == "masked" and (wish["enabled"] or wish["state"] in ("started", "restarted")):
         verbs.append("unmask")
-    if wish["enabled"] is not None and wish["enabled"] != (now["UnitFileState"] in ENABLED):
-        verbs.append("enable" if wish["enabled"] else "disable")
+    if wish["enabled"] is True and not is_enabled(wish["name"], now):
+        verbs.append("enable")
+    if wish["enabled"] is False and now["UnitFileState"] in ("enabled", "enabled-runtime"):
+        verbs.append("disable")
     active = is_active(now)
     if wish["state"] == "restarted" or (wish["state"] == "started" and active and outdated(wish, now, changed)):
         verbs.append("restart")

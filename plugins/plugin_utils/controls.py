@@ -21,7 +21,14 @@ GROUP_OF_SCOPE = {"server": "servers", "client": "clients"}
 CARRIED = ("id", "title", "area", "severity", "scope", "status", "clauses")
 """Fields of a control that its evidence repeats, so that a record can be read alone."""
 
-SEVERITIES = ("low", "medium", "high", "critical")
+FIELDS = (*CARRIED, "reason", "disruption", "expect", "applies", "deviation", "sensitive")
+EXPECTATION_FIELDS = ("fact", "op", "value", "each", "except")
+
+CHOICES = {
+    "severity": ("low", "medium", "high", "critical"),
+    "status": (*AUDITED, "recorded", "reported", "attested", "pending", "not_applicable"),
+}
+"""Field of a control -> what it may be."""
 
 
 class ControlError(ValueError):
@@ -45,19 +52,41 @@ def check_controls(controls: list[dict[str, Any]]) -> None:
         if name in seen:
             raise ControlError("control %s is there twice" % name)
         seen.add(name)
-        missing = [field for field in CARRIED if field not in control]
-        if missing:
-            raise ControlError("control %s lacks %s" % (name, ", ".join(missing)))
-        if control["severity"] not in SEVERITIES:
-            known_ones = ", ".join(SEVERITIES)
-            raise ControlError("control %s: severity %r is none of %s" % (name, control["severity"], known_ones))
-        if control["status"] in AUDITED and not control.get("expect"):
-            raise ControlError("control %s is %s and expects nothing" % (name, control["status"]))
+        _check_fields(name, control)
         for expectation in control.get("expect", []):
             _check_expectation(name, expectation)
 
 
-def _check_expectation(name: str, expectation: dict[str, Any]) -> None:
+def _check_fields(name: str, control: dict[str, Any]) -> None:
+    missing = [field for field in CARRIED if field not in control]
+    if missing:
+        raise ControlError("control %s lacks %s" % (name, ", ".join(missing)))
+    _refuse_unknown(name, control, FIELDS)
+    for field, choices in CHOICES.items():
+        if control[field] not in choices:
+            raise ControlError("control %s: %s %r is none of %s" % (name, field, control[field], ", ".join(choices)))
+    for field in ("scope", "clauses", "expect"):
+        if not isinstance(control.get(field, []), list):
+            raise ControlError("control %s: %s must be a list, not %r" % (name, field, control[field]))
+    wrong = [scope for scope in control["scope"] if scope not in GROUP_OF_SCOPE]
+    if wrong or not control["scope"]:
+        raise ControlError("control %s: scope %r must be of %s" % (name, control["scope"], ", ".join(GROUP_OF_SCOPE)))
+    if not isinstance(control.get("applies", True), bool):
+        raise ControlError("control %s: applies must be true or false, not %r" % (name, control["applies"]))
+    if control["status"] in AUDITED and not control.get("expect"):
+        raise ControlError("control %s is %s and expects nothing" % (name, control["status"]))
+
+
+def _refuse_unknown(name: str, entry: dict[str, Any], fields: tuple[str, ...]) -> None:
+    unknown = [field for field in entry if field not in fields]
+    if unknown:
+        raise ControlError("control %s: unknown %s; known: %s" % (name, ", ".join(unknown), ", ".join(fields)))
+
+
+def _check_expectation(name: str, expectation: Any) -> None:
+    if not isinstance(expectation, dict):
+        raise ControlError("control %s: an expectation must have fact, op and value, not %r" % (name, expectation))
+    _refuse_unknown(name, expectation, EXPECTATION_FIELDS)
     try:
         segments = split_path(str(expectation.get("fact", "")))
     except ValueError as error:
@@ -67,11 +96,14 @@ def _check_expectation(name: str, expectation: dict[str, Any]) -> None:
             "control %s: unknown fact path %r; docs/reference/facts.md lists the known ones"
             % (name, expectation["fact"])
         )
-    operator = expectation.get("op")
+    operator, value = expectation.get("op"), expectation.get("value")
     if operator not in OPERATORS:
-        raise ControlError("control %s: unknown operator %r; known: %s" % (name, operator, " ".join(OPERATORS)))
+        raise ControlError("control %s: unknown operator %r; known: %s" % (name, operator, ", ".join(OPERATORS)))
+    if "value" not in expectation and operator not in ("empty", "not empty"):
+        raise ControlError("control %s: %s %s needs a value" % (name, expectation["fact"], operator))
+    if not isinstance(expectation.get("except") or [], list):
+        raise ControlError("control %s: except must be a list, not %r" % (name, expectation["except"]))
     if operator == "matches":
-        value = expectation.get("value")
         try:
             re.compile(str(value))
         except re.error as error:
@@ -126,7 +158,7 @@ def check_exceptions(exceptions: list[dict[str, Any]], controls: list[dict[str, 
         ControlError: names the exception's field and value, or the unknown control.
     """
     ids = {control["id"] for control in controls}
-    found = {}
+    found: dict[str, dict[str, Any]] = {}
     for entry in exceptions:
         missing = [field for field in ("control", "until", "approver", "reason") if not entry.get(field)]
         if missing:
@@ -139,6 +171,9 @@ def check_exceptions(exceptions: list[dict[str, Any]], controls: list[dict[str, 
             raise ControlError(
                 "kijun_exceptions: until %r of %s is not a date such as 2030-12-31" % (entry["until"], entry["control"])
             ) from None
+        earlier = found.get(entry["control"])
+        if earlier and earlier["until"] >= until.isoformat():  # of two, the one that lasts longer holds
+            continue
         found[entry["control"]] = {
             "until": until.isoformat(),
             "approver": str(entry["approver"]),

@@ -13,12 +13,26 @@ NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.:-]*\$?")
 """A login name or a host's name or address; nothing that a configuration file would read as something else."""
 
 
+class Unresolved:
+    """Stands for the value of a variable whose template fails; within no limit.
+
+    Args:
+        reason: why it fails.
+    """
+
+    def __init__(self, reason: str) -> None:
+        self._reason = reason
+
+    def __repr__(self) -> str:
+        return "a template that fails (%s)" % self._reason
+
+
 def _whole(value: Any) -> bool:
-    return not isinstance(value, bool) and (isinstance(value, int) or re.fullmatch(r"-?\d+", str(value)) is not None)
+    return not isinstance(value, bool) and (isinstance(value, int) or re.fullmatch(r"-?[0-9]+", str(value)) is not None)
 
 
 def _fraction(value: Any) -> bool:
-    return _whole(value) or isinstance(value, float) or re.fullmatch(r"\d*\.\d+", str(value)) is not None
+    return _whole(value) or isinstance(value, float) or re.fullmatch(r"[0-9]*\.[0-9]+", str(value)) is not None
 
 
 def _network(value: Any) -> bool:
@@ -27,6 +41,16 @@ def _network(value: Any) -> bool:
     except ValueError:
         return False
     return True
+
+
+def _source(value: Any) -> bool:
+    return (
+        isinstance(value, dict)
+        and isinstance(value.get("name"), str)
+        and NAME.fullmatch(value["name"]) is not None
+        and isinstance(value.get("nts", False), bool)
+        and not value.keys() - {"name", "nts"}
+    )
 
 
 TYPES: dict[str, tuple[str, Callable[[Any], bool]]] = {
@@ -38,6 +62,10 @@ TYPES: dict[str, tuple[str, Callable[[Any], bool]]] = {
     "names": (
         "a list of names",
         lambda v: isinstance(v, list) and all(isinstance(name, str) and NAME.fullmatch(name) for name in v),
+    ),
+    "sources": (
+        "a list of time sources such as {name: time.example.com, nts: true}",
+        lambda v: isinstance(v, list) and all(map(_source, v)),
     ),
     "networks": ("a list of networks such as 192.0.2.0/24", lambda v: isinstance(v, list) and all(map(_network, v))),
 }

@@ -46,32 +46,33 @@ def step(count: int, directory: str) -> dict[str, Any]:
     return {"name": "Step", "kijun.baseline.config_files": {"files": files}}
 
 
-def measure(host: str, folder: Path) -> dict[str, float]:
+def measure(host: str) -> dict[str, float]:
     """Take the medians; the runs of the four kinds alternate, so that a busy moment meets all of them."""
     taken: dict[str, list[float]] = {}
     ping = {"name": "Ping", "ansible.builtin.ping": None}
-    seconds(host, folder, ping)
-    for _ in range(ROUNDS):
-        taken.setdefault("ping", []).append(seconds(host, folder, ping))
-        for count in (1, 50):
-            directory = f"/var/lib/kijun-bench/{secrets.token_hex(4)}"
-            for kind, number in KINDS.items():
-                taken.setdefault(f"{kind}, {count}", []).append(seconds(host, folder, step(count, directory), number))
-    seconds(
-        host, folder, {"name": "Clean", "ansible.builtin.file": {"path": "/var/lib/kijun-bench", "state": "absent"}}
-    )
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        (folder / "templates").mkdir()
+        for number in range(50):
+            (folder / f"templates/{number}.j2").write_text(TEMPLATE)
+        seconds(host, folder, ping)
+        for _ in range(ROUNDS):
+            taken.setdefault("ping", []).append(seconds(host, folder, ping))
+            for count in (1, 50):
+                directory = f"/var/lib/kijun-bench/{secrets.token_hex(4)}"
+                for kind, number in KINDS.items():
+                    taken.setdefault(f"{kind}, {count}", []).append(
+                        seconds(host, folder, step(count, directory), number)
+                    )
+        clean = {"name": "Clean", "ansible.builtin.file": {"path": "/var/lib/kijun-bench", "state": "absent"}}
+        seconds(host, folder, clean)
     return {name: statistics.median(values) for name, values in taken.items()}
 
 
 def main() -> int:
     """Print the table; the exit status tells whether the bar is held."""
     host = sys.argv[1] if len(sys.argv) > 1 else "server12"
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        (folder / "templates").mkdir()
-        for number in range(50):
-            (folder / f"templates/{number}.j2").write_text(TEMPLATE)
-        taken = measure(host, folder)
+    taken = measure(host)
     print(f"a play that only pings: {taken['ping']:.2f} s")
     held = True
     for kind in KINDS:

@@ -7,6 +7,8 @@ import json
 import os
 import shlex
 import subprocess
+import tempfile
+from pathlib import Path
 from typing import Any
 
 from kijun_hosts import ANSIBLE_PLAYBOOK, ROOT, Machine
@@ -44,11 +46,11 @@ class Run:
 
     def __init__(self, done: subprocess.CompletedProcess[str]) -> None:
         self.returncode = done.returncode
-        self.text = done.stdout + done.stderr
         start = done.stdout.find("{\n")
-        assert start >= 0, self.text
+        assert start >= 0, done.stdout + done.stderr
         told, end = json.JSONDecoder().raw_decode(done.stdout[start:])
-        self.summary = done.stdout[start + end :]
+        # What the callback kijun.baseline.evidence printed behind it.
+        self.text = done.stdout[start + end :] + done.stderr
         self.stats: dict[str, dict[str, int]] = told["stats"]
         self.results: dict[str, list[tuple[str, dict[str, Any]]]] = {}
         for play in told["plays"]:
@@ -90,6 +92,15 @@ def playbook(name: str, hosts: list[Machine], *arguments: str, **variables: str)
     environment = {**os.environ, "ANSIBLE_STDOUT_CALLBACK": "ansible.posix.json", **variables}
     done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=600, check=False)
     return Run(done)
+
+
+def verdicts(machine: Machine, *arguments: str) -> dict[str, str]:
+    """Audit a host; control -> verdict."""
+    with tempfile.TemporaryDirectory() as folder:
+        run = playbook("audit", [machine], *arguments, KIJUN_REPORT_DIR=folder)
+        assert run.finished(machine.name), run.text
+        record = json.loads((Path(folder) / "latest" / "hosts" / f"{machine.name}.json").read_text(encoding="utf-8"))
+    return {control["id"]: control["verdict"] for control in record["controls"]}
 
 
 def on_disk(machine: Machine) -> dict[str, list[Any]]:

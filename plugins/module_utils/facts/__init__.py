@@ -71,7 +71,7 @@ FACTS: dict[str, Fact] = {
             "*.account.options.*": "the same in the account stack",
             "*.password.options.*": "the same in the password stack",
             "without_lockout": "service -> why failures would not lock there; of services that ask for a password",
-            "accepting_wrong_passwords": "services whose auth stack lets a wrong password in",
+            "accepting_wrong_passwords": "services that let a wrong password in, of anybody or of users that they name",
             "accepting_empty_passwords": "services where pam_unix has nullok",
             "ignoring_a_due_change": "services that let a password stay that must be changed",
             "ignoring_expired_accounts": "services that let an expired account in",
@@ -101,6 +101,7 @@ FACTS: dict[str, Fact] = {
         "Effective settings of pam_pwhistory(8) over all services that set passwords.",
         {
             "remember": "how many old passwords are refused: the smallest of all services; null when nowhere",
+            "files": "where old passwords are kept",
             "enforce_for_root": "true when root is held to it too, in every service",
         },
     ),
@@ -173,7 +174,7 @@ FACTS: dict[str, Fact] = {
             "configured": "names of configured servers, peers and pools",
             "without_nts": "configured names that are not authenticated by NTS",
             "nts_unauthenticated": "sources that ask for NTS and have no cookies or key",
-            "directives.*": "arguments of that directive; a list where it stands more than once; null when absent",
+            "directives.*": "its arguments, true where it has none; a list when it is repeated; null when absent",
         },
     ),
 }

@@ -3,10 +3,11 @@
 
 from __future__ import annotations
 
+import re
 import time
 from typing import Any
 
-from .host import Host, Settings, number_or_text
+from .host import Host, Settings, lines, number_or_text
 
 SCHEMES = {
     "$y$": "yescrypt",
@@ -30,48 +31,59 @@ NO_AGEING = 99999
 def login_defs(host: Host, keys: set[str]) -> dict[str, Any]:
     """Read /etc/login.defs; the last line of a key holds, as in shadow's getdef.c."""
     values = Settings()
-    for line in host.read("/etc/login.defs").splitlines():
+    for line in lines(host.read("/etc/login.defs")):
         words = line.split(None, 1)
         if len(words) == 2 and not line.startswith("#"):
             values[words[0]] = number_or_text(words[1].strip().strip('"'))
     return values
 
 
-def _records(host: Host, path: str, fields: int, numbers: tuple[int, ...]) -> dict[str, list[str]]:
-    """The records of a colon-separated file by their name; malformed ones are told and left out."""
+def _records(host: Host, path: str, fields: int, numbers: tuple[int, ...], filled: bool) -> dict[str, list[str]]:
+    """The records of a colon-separated file by their name; malformed ones are told and left out.
+
+    Args:
+        host: the host.
+        path: the file.
+        fields: how many fields a line has.
+        numbers: positions of the fields that hold a number.
+        filled: whether those must not be empty.
+    """
+    number = re.compile(r"-?[0-9]+" if filled else r"-?[0-9]+|")
     records: dict[str, list[str]] = {}
-    for number, line in enumerate(host.read(path).splitlines(), 1):
-        if not line or line.startswith(("+", "-")):  # empty, and the old NIS compatibility entries
-            if not line:
-                host.problem(path, number, "an empty line")
+    for count, line in enumerate(lines(host.read(path)), 1):
+        if line.startswith(("+", "-")):  # the old NIS compatibility entries, which name nobody here
             continue
         parts = line.split(":")
-        wrong = [str(n + 1) for n in numbers if n < len(parts) and parts[n] and not parts[n].lstrip("-").isdigit()]
-        if len(parts) != fields:
-            host.problem(path, number, "%d fields where %d belong" % (len(parts), fields))
-        elif not parts[0]:
-            host.problem(path, number, "no name")
+        wrong = [str(n + 1) for n in numbers if n < len(parts) and not number.fullmatch(parts[n])]
+        if not line:
+            host.problem(path, count, "an empty line")
+        elif len(parts) != fields:
+            host.problem(path, count, "%d fields where %d belong" % (len(parts), fields))
+        elif not parts[0] or parts[0] != parts[0].strip():
+            host.problem(path, count, "no name, or blanks around it")
         elif wrong:
-            host.problem(path, number, "field %s is not a number" % ", ".join(wrong))
+            host.problem(path, count, "field %s is not a number" % ", ".join(wrong))
         elif parts[0] in records:
-            host.problem(path, number, "%r stands here a second time" % parts[0])
+            host.problem(path, count, "%r stands here a second time" % parts[0])
         else:
             records[parts[0]] = parts
     return records
 
 
+def _is_hash(field: str) -> bool:
+    return field.startswith(("$", "_")) or re.fullmatch(r"[./0-9A-Za-z]{13}", field) is not None
+
+
 def password_state(field: str) -> str:
     """Say what the second field of a shadow line means: usable, locked, none or empty.
 
-    ``none`` was never a hash (``*``, ``!``, ``!!``, ``x``); ``locked`` is a hash behind an exclamation mark.
+    ``none`` is no hash (``*``, ``!``, ``!!``, ``!*``, ``x``); ``locked`` is a hash behind exclamation marks.
     """
     if field == "":
         return "empty"
-    bare = field.lstrip("!")
-    if field.startswith("!") and len(bare) > 2 and bare != "*":
-        return "locked"
-    is_hash = field.startswith(("$", "_")) or len(field) == 13
-    return "usable" if is_hash else "none"
+    if _is_hash(field):
+        return "usable"
+    return "locked" if field.startswith("!") and _is_hash(field.lstrip("!")) else "none"
 
 
 def hash_scheme(field: str) -> str:
@@ -84,15 +96,16 @@ def hash_scheme(field: str) -> str:
 
 def accounts(host: Host, keys: set[str]) -> dict[str, Any]:
     """Read every account and, of those that log in with a password, how old it is and may become."""
-    passwd = _records(host, "/etc/passwd", 7, (2, 3))
-    shadow = _records(host, "/etc/shadow", 9, (2, 3, 4, 5, 6, 7))
-    _records(host, "/etc/group", 4, (2,))
+    passwd = _records(host, "/etc/passwd", 7, (2, 3), filled=True)
+    shadow = _records(host, "/etc/shadow", 9, (2, 3, 4, 5, 6, 7), filled=False)
+    _records(host, "/etc/group", 4, (2,), filled=True)
 
-    states = {name: password_state(shadow[name][1] if name in shadow else record[1]) for name, record in passwd.items()}
-    usable = {name: shadow[name] for name, state in states.items() if state == "usable" and name in shadow}
+    secrets = {name: _secret(record, shadow.get(name)) for name, record in passwd.items()}
+    states = {name: password_state(secret[1]) for name, secret in secrets.items()}
+    usable = {name: secrets[name] for name, state in states.items() if state == "usable"}
     by_id: dict[str, list[str]] = {}
     for name, record in passwd.items():
-        by_id.setdefault(record[2], []).append(name)
+        by_id.setdefault(str(int(record[2])), []).append(name)
     today = int(time.time() // 86400)
     return {
         "names": list(passwd),
@@ -106,6 +119,18 @@ def accounts(host: Host, keys: set[str]) -> dict[str, Any]:
         "must_change": [name for name, record in shadow.items() if record[2] == "0"],
         "malformed": host.problems_in("/etc/passwd", "/etc/shadow", "/etc/group"),
     }
+
+
+def _secret(record: list[str], shadow: list[str] | None) -> list[str]:
+    """The shadow line that holds for an account.
+
+    pam_unix(8) looks into shadow(5) only when the second field of passwd(5) is an x, or starts with two number signs;
+    anything else there is the password itself, without ageing.
+    """
+    shadowed = record[1] == "x" or record[1].startswith("##")
+    if shadowed and shadow is not None:
+        return shadow
+    return [record[0], "*" if shadowed else record[1], "", "", "", "", "", "", ""]
 
 
 def _max_days(record: list[str]) -> int | None:

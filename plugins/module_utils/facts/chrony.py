@@ -10,62 +10,63 @@ import re
 from typing import Any
 
 from ..verdict import Unreadable
-from .host import Host, Settings, number_or_text
+from .host import Host, Settings, lines, number_or_text
 
 CONFIGURATION = "/etc/chrony/chrony.conf"
 SOURCES = ("server", "peer", "pool")
 DEEPEST = 8
 """Includes within includes that are followed."""
 
-NOT_SYNCHRONISED = "Not synchronised"
-
 
 def _directives(host: Host, path: str, depth: int = 0) -> list[tuple[str, str]]:
-    """The directives of a file and of those it includes, in order, chrony.conf(5)."""
+    """The directives of a file and of those it includes, in order, chrony.conf(5); any blanks part their words."""
     found: list[tuple[str, str]] = []
-    for line in host.read_if_there(path).splitlines():
-        line = line.strip()
-        if not line or line[0] in "!;#%":
+    for line in lines(host.read_if_there(path)):
+        words = line.split()
+        if not words or words[0][0] in "!;#%":
             continue
-        name, _, rest = line.partition(" ")
-        name, rest = name.lower(), rest.strip()
+        name, rest = words[0].lower(), " ".join(words[1:])
         if depth < DEEPEST and name in ("include", "confdir", "sourcedir"):
-            for included in _included(host, name, rest):
+            for included in _included(host, name, words[1:]):
                 found += _directives(host, included, depth + 1)
         else:
             found.append((name, rest))
     return found
 
 
-def _included(host: Host, name: str, rest: str) -> list[str]:
+def _included(host: Host, name: str, words: list[str]) -> list[str]:
+    """The files that an include names, or that lie in the folders of a confdir or sourcedir, in order."""
     if name == "include":
-        patterns = [rest]
+        paths = sorted(glob.glob(host.path(" ".join(words))))
     else:  # of two files of one name, the one in the folder named first holds
-        suffix = ".conf" if name == "confdir" else ".sources"
-        patterns = [os.path.join(folder, "*" + suffix) for folder in rest.split()]
-    paths: dict[str, str] = {}
-    for pattern in patterns:
-        for path in glob.glob(host.path(pattern)):
-            paths.setdefault(os.path.basename(path), path)
-    return [path if host.root == "/" else path[len(host.root) :] for _, path in sorted(paths.items())]
+        suffix = "*.conf" if name == "confdir" else "*.sources"
+        by_name: dict[str, str] = {}
+        for folder in words:
+            for path in glob.glob(host.path(os.path.join(folder, suffix))):
+                by_name.setdefault(os.path.basename(path), path)
+        paths = [by_name[key] for key in sorted(by_name)]
+    return [path if host.root == "/" else path[len(host.root) :] for path in paths]
 
 
 def _by_name(directives: list[tuple[str, str]]) -> Settings:
     values = Settings()
     for name, rest in directives:
-        values.add(name, number_or_text(rest))
+        values.add(name, number_or_text(rest) if rest else True)
     return values
 
 
 def _tracking(host: Host) -> dict[str, Any]:
-    """State of the clock from chronyc's comma-separated report, chronyc(1) ``tracking``."""
-    row = next(csv.reader([host.run("chronyc", "-c", "-n", "tracking")]))
-    named = next(csv.reader([host.run("chronyc", "-c", "-N", "tracking")]))
+    """State of the clock from chronyc's comma-separated report, chronyc(1) ``tracking``.
+
+    Its fields, the same in chrony 4.3 and 4.6: reference id, name of the source, stratum, reference time, offset in
+    seconds, ..., and in the last place the leap status.
+    """
+    row = next(csv.reader([host.run("chronyc", "-c", "-N", "tracking").strip()]))
     synchronised = row[-1] in ("Normal", "Insert second", "Delete second")
     return {
         "running": True,
         "synchronised": synchronised,
-        "reference": named[1] or None if synchronised else None,
+        "reference": row[1] or None if synchronised else None,
         "stratum": int(row[2]),
         "offset": abs(float(row[4])),
     }
@@ -85,7 +86,11 @@ def _worst_step(host: Host) -> float:
 
 
 def _unauthenticated(host: Host) -> list[str]:
-    """Sources that are to be authenticated by NTS and are not, from chronyc(1) ``authdata``."""
+    """Sources that are to be authenticated by NTS and are not, from chronyc(1) ``authdata``.
+
+    Its fields, the same in chrony 4.3 and 4.6: name, mode, key id, type, key length, age of the keys, attempts,
+    refusals, cookies, length of a cookie.
+    """
     rows = csv.reader(host.run("chronyc", "-c", "-N", "authdata").splitlines())
     return [row[0] for row in rows if row[1] == "NTS" and (row[2] == "0" or row[8] == "0")]
 

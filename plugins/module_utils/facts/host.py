@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 from typing import Any
 
@@ -34,7 +35,7 @@ class Host:
         Raises:
             OSError: it cannot be read.
         """
-        with open(self.path(path), encoding="utf-8", errors="replace") as file:
+        with open(self.path(path), encoding="utf-8", errors="replace", newline="\n") as file:
             return file.read()
 
     def read_if_there(self, path: str) -> str:
@@ -86,6 +87,11 @@ class Host:
         ]
 
 
+def lines(text: str) -> list[str]:
+    """The lines of a text as the C library counts them: a line feed ends one, and nothing else does."""
+    return text[: -1 if text.endswith("\n") else None].split("\n") if text else []
+
+
 class Settings(dict[str, Any]):
     """Settings by name, in which one that is not set is None."""
 
@@ -102,8 +108,5 @@ class Settings(dict[str, Any]):
 
 
 def number_or_text(value: str) -> int | str:
-    """A whole number where the text is one, else the text."""
-    try:
-        return int(value)
-    except ValueError:
-        return value
+    """A whole number where the text is one as programs write it, else the text."""
+    return int(value) if re.fullmatch(r"[+-]?[0-9]+", value) else value

@@ -8,8 +8,9 @@ import re
 from typing import Any, Callable
 
 from . import pam_stack
-from .host import Host, Settings, number_or_text
+from .host import Host, Settings, lines, number_or_text
 from .pam_stack import Decision, Step, decide, flat
+from .system import operating_system
 
 ANOTHER_SOURCE = (
     "pam_sss.so",
@@ -24,6 +25,12 @@ ANOTHER_SOURCE = (
     "pam_u2f.so",
 )
 """Modules taken to refuse the ordinary user who is tried: they know nobody, or only root."""
+
+BYSTANDERS = ("pam_faildelay.so", "pam_env.so", "pam_group.so", "pam_mail.so", "pam_motd.so", "pam_nologin.so")
+"""Modules that speak neither for nor against a user: they return PAM_IGNORE."""
+
+WITHOUT_PASSWORD = re.compile(r"gdm-launch-environment|[\w-]+-(greeter|autologin)")
+"""Services that show a login screen, or log in whom a display manager's own settings name: no password is asked."""
 
 GUARDS = {"without_quality_check": "pam_pwquality.so", "without_history": "pam_pwhistory.so"}
 """Fact -> module without which, or against whose refusal, a new password is set."""
@@ -58,29 +65,29 @@ PWQUALITY_DEFAULTS: dict[str, Any] = {
 """pwquality.conf(5)."""
 
 
-def _refuses_exempt_user(step: Step) -> bool:
-    """Whether pam_succeed_if asks for a list of named users, which the ordinary user is not on."""
-    return re.search(r"\buser (in|=|ingroup) ", " ".join(step.arguments)) is not None
+PWHISTORY_DEFAULTS: dict[str, Any] = {"remember": 10, "file": "/etc/security/opasswd"}
+"""pam_pwhistory(8). Debian 12 has no pwhistory.conf(5)."""
 
 
-def _attempt(unix: str, faillock: str) -> Callable[[Step], str]:
-    """What modules return when an ordinary user gives a password.
+def _attempt(unix: str, faillock: str, named: Callable[[Step], bool] = lambda step: False) -> Callable[[Step], str]:
+    """What modules return when a user gives a password.
 
     Args:
         unix: what pam_unix says of the password.
         faillock: what pam_faillock says of the account before and after.
+        named: whether the user is among those that a module lets in by name or group; an ordinary user is not.
     """
 
     def outcome(step: Step) -> str:
         if step.module == "pam_unix.so":
             return unix
-        if step.module == "pam_faillock.so":
-            return "auth_err" if "authfail" in step.arguments else faillock
+        if step.module == "pam_faillock.so":  # having counted a failure it speaks neither for nor against
+            return "ignore" if "authfail" in step.arguments and faillock == "success" else faillock
+        if _asks_for_names(step):
+            return "success" if named(step) else "auth_err"
         if step.module in ANOTHER_SOURCE:
             return "auth_err"
-        if step.module == "pam_succeed_if.so" and _refuses_exempt_user(step):
-            return "auth_err"
-        return "success"
+        return "ignore" if step.module in BYSTANDERS else "success"
 
     return outcome
 
@@ -90,6 +97,24 @@ RIGHT_PASSWORD = _attempt("success", "success")
 LOCKED_ACCOUNT = _attempt("success", "auth_err")
 DUE_CHANGE = _attempt("new_authtok_reqd", "success")
 EXPIRED_ACCOUNT = _attempt("acct_expired", "success")
+
+
+def _asks_for_names(step: Step) -> bool:
+    """Whether a module lets in users of a list or group, which the ordinary user is not on."""
+    if step.module == "pam_succeed_if.so":
+        return re.search(r"\buser (in|=|ingroup) ", " ".join(step.arguments)) is not None
+    return step.module == "pam_wheel.so" and "trust" in step.arguments
+
+
+def _wrong_password_of_named(host: Host) -> Callable[[Step], str]:
+    """What modules return when a user whom they let in by name gives a wrong password."""
+    groups = {line.split(":")[0] for line in lines(host.read_if_there("/etc/group")) if line.split(":")[-1]}
+
+    def named(step: Step) -> bool:
+        asked = re.search(r"\buser ingroup (\S+)", " ".join(step.arguments))
+        return not asked or not groups.isdisjoint(asked.group(1).split(":"))
+
+    return _attempt("auth_err", "success", named)
 
 
 def _lockout_gap(auth: list[Step], account: list[Step]) -> str:
@@ -131,6 +156,11 @@ def _has(steps: list[Step], module: str) -> bool:
     return any(step.module == module for step in flat(steps))
 
 
+def _takes_empty(auth: list[Step]) -> bool:
+    options = {argument for step in flat(auth) if step.module == "pam_unix.so" for argument in step.arguments}
+    return bool(options & {"nullok", "nullok_secure"})
+
+
 def _described(steps: list[Step]) -> dict[str, Any]:
     options: dict[str, list[str]] = {}
     for step in flat(steps):
@@ -141,6 +171,7 @@ def _described(steps: list[Step]) -> dict[str, Any]:
 def pam(host: Host, keys: set[str]) -> dict[str, Any]:
     """Read every service and work out where a wrong, weak or old password would get through."""
     reader = pam_stack.Reader(host)
+    wrong_of_named = _wrong_password_of_named(host)
     result: dict[str, Any] = {
         "without_lockout": {},
         "accepting_wrong_passwords": [],
@@ -152,17 +183,19 @@ def pam(host: Host, keys: set[str]) -> dict[str, Any]:
     }
     for service in reader.services():
         stacks = {kind: reader.stack(service, kind) for kind in ("auth", "account", "password", "session")}
+        attempts = (decide(stacks["auth"], outcome) for outcome in (WRONG_PASSWORD, wrong_of_named))
+        if any(attempt.granted for attempt in attempts) and not WITHOUT_PASSWORD.fullmatch(service):
+            result["accepting_wrong_passwords"].append(service)
         if _has(stacks["auth"], "pam_unix.so"):
-            if decide(stacks["auth"], WRONG_PASSWORD).granted:
-                result["accepting_wrong_passwords"].append(service)
             gap = _lockout_gap(stacks["auth"], stacks["account"])
             if gap:
                 result["without_lockout"][service] = gap
-            if any("nullok" in s.arguments for s in flat(stacks["auth"]) if s.module == "pam_unix.so"):
+            if _takes_empty(stacks["auth"]):
                 result["accepting_empty_passwords"].append(service)
-            if decide(stacks["account"], DUE_CHANGE).result != "new_authtok_reqd":
+            account = stacks["account"] or reader.stack("other", "account")  # as libpam does
+            if decide(account, DUE_CHANGE).result != "new_authtok_reqd":
                 result["ignoring_a_due_change"].append(service)
-            if decide(stacks["account"], EXPIRED_ACCOUNT).granted:
+            if decide(account, EXPIRED_ACCOUNT).granted:
                 result["ignoring_expired_accounts"].append(service)
         if _has(stacks["password"], "pam_unix.so"):
             for name, module in GUARDS.items():
@@ -180,19 +213,19 @@ def _arguments(host: Host, kind: str, module: str) -> dict[str, list[list[str]]]
     reader = pam_stack.Reader(host)
     found = {}
     for service in reader.services():
-        lines = [step.arguments for step in flat(reader.stack(service, kind)) if step.module == module]
-        if lines:
-            found[service] = lines
+        arguments = [step.arguments for step in flat(reader.stack(service, kind)) if step.module == module]
+        if arguments:
+            found[service] = arguments
     return found
 
 
 def _settings(text: str) -> dict[str, Any]:
-    """The settings of a file of ``key = value`` lines and bare words, as faillock.conf and pwquality.conf have them."""
+    """The settings of faillock.conf, pwquality.conf or pwhistory.conf: a name, and after a blank or ``=`` its value."""
     values: dict[str, Any] = {}
-    for line in text.splitlines():
-        key, separator, value = (part.strip() for part in line.split("#", 1)[0].partition("="))
-        if key:
-            values[key] = number_or_text(value) if separator else True
+    for line in lines(text):
+        match = re.match(r"([^\s=]+)(?:\s*=\s*|\s+|$)(.*)", line.split("#", 1)[0].strip())
+        if match:
+            values[match.group(1)] = number_or_text(match.group(2)) if match.group(2) else True
     return values
 
 
@@ -200,8 +233,8 @@ def _overrides(host: Host, kind: str, module: str) -> list[str]:
     return sorted(
         {
             "%s: %s" % (service, argument)
-            for service, lines in _arguments(host, kind, module).items()
-            for line in lines
+            for service, each in _arguments(host, kind, module).items()
+            for line in each
             for argument in line
             if argument.partition("=")[0] not in STRUCTURAL[module]
         }
@@ -211,6 +244,9 @@ def _overrides(host: Host, kind: str, module: str) -> list[str]:
 def faillock(host: Host, keys: set[str]) -> dict[str, Any]:
     """Read what pam_faillock uses."""
     values = Settings({**FAILLOCK_DEFAULTS, **_settings(host.read_if_there("/etc/security/faillock.conf"))})
+    for key in ("unlock_time", "root_unlock_time"):
+        if values[key] == "never":
+            values[key] = 0
     values["overrides"] = _overrides(host, "auth", "pam_faillock.so")
     return values
 
@@ -231,13 +267,14 @@ def pwquality(host: Host, keys: set[str]) -> dict[str, Any]:
 
 def pwhistory(host: Host, keys: set[str]) -> dict[str, Any]:
     """Read what pam_pwhistory uses: pwhistory.conf(5) where there is one, overridden by each line's arguments."""
-    base = {"remember": 10, **_settings(host.read_if_there("/etc/security/pwhistory.conf"))}
-    each = [
-        {**base, **_settings("\n".join(line))}
-        for lines in _arguments(host, "password", "pam_pwhistory.so").values()
-        for line in lines
-    ]
+    reads_file = operating_system(host, set())["version_id"] != "12"
+    each = []
+    for line in (line for found in _arguments(host, "password", "pam_pwhistory.so").values() for line in found):
+        arguments = _settings("\n".join(line))
+        conf = str(arguments.get("conf", "/etc/security/pwhistory.conf"))
+        each.append({**PWHISTORY_DEFAULTS, **(_settings(host.read_if_there(conf)) if reads_file else {}), **arguments})
     return {
         "remember": min((settings["remember"] for settings in each), default=None),
+        "files": sorted({str(settings["file"]) for settings in each}),
         "enforce_for_root": bool(each) and all(settings.get("enforce_for_root") for settings in each),
     }

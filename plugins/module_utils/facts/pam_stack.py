@@ -10,7 +10,7 @@ import os
 import re
 from typing import Callable, NamedTuple
 
-from .host import Host
+from .host import Host, lines
 
 FOLDERS = ("/etc/pam.d", "/usr/lib/pam.d")
 TYPES = ("auth", "account", "password", "session")
@@ -22,6 +22,15 @@ CONTROLS = {
     "optional": {"success": "ok", "new_authtok_reqd": "ok", "default": "ignore"},
 }
 """Control word -> result of a module -> what it does, pam.conf(5)."""
+
+ACTION = re.compile(
+    r"\s*(success|open_err|symbol_err|service_err|system_err|buf_err|perm_denied|auth_err|cred_insufficient"
+    r"|authinfo_unavail|user_unknown|maxtries|new_authtok_reqd|acct_expired|session_err|cred_unavail|cred_expired"
+    r"|cred_err|no_module_data|conv_err|authtok_err|authtok_recover_err|authtok_lock_busy|authtok_disable_aging"
+    r"|try_again|ignore|abort|authtok_expired|module_unknown|bad_item|conv_again|incomplete|default)"
+    r"\s*=\s*(ok|done|bad|die|ignore|reset|0*[1-9][0-9]*)"
+)
+"""A pair of a control in brackets: what a module returns, and what that does, pam.conf(5)."""
 
 DENIED = "denied"
 
@@ -36,7 +45,7 @@ class Step(NamedTuple):
         module: file name of the module; empty for a substack.
         arguments: its arguments.
         actions: result name -> ok, done, bad, die, ignore, reset, or a number of steps to jump over.
-        substack: the steps of a substack, which decides as one.
+        substack: the steps of a substack; then the others are empty.
     """
 
     module: str
@@ -53,37 +62,50 @@ class Step(NamedTuple):
 
 def _logical_lines(text: str) -> list[tuple[int, str]]:
     """Lines joined where one ends in a backslash, without comments, with the number of their first line."""
-    lines, held, start = [], "", 0
-    for number, line in enumerate(text.splitlines(), 1):
-        line = line.split("#", 1)[0].rstrip()
-        start = start or number
-        if line.endswith("\\"):
+    found, held, start = [], "", 0
+    for number, line in enumerate(lines(text), 1):
+        line, comment, _ = line.partition("#")
+        line, start = line.rstrip(), start or number
+        if line.endswith("\\") and not comment:
             held += line[:-1] + " "
             continue
         if (held + line).strip():
-            lines.append((start, (held + line).strip()))
+            found.append((start, (held + line).strip()))
         held, start = "", 0
     if held.strip():
-        lines.append((start, held.strip()))
-    return lines
+        found.append((start, held.strip()))
+    return found
 
 
-def _words(text: str) -> list[str]:
-    """Split a line's arguments; one in brackets may hold blanks, pam.conf(5)."""
-    return [word.strip("[]") if word.startswith("[") else word for word in re.findall(r"\[(?:\\.|[^\]])*\]|\S+", text)]
+def _words(line: str) -> list[str]:
+    """Split a line; a word in brackets may hold blanks, and loses the brackets, pam.conf(5)."""
+    found = re.finditer(r"\[((?:\\\]|[^\]])*)\]?|([^ \t]+)", line)
+    return [match.group(1).replace("\\]", "]") if match.group(2) is None else match.group(2) for match in found]
 
 
 def _actions(control: str) -> dict[str, str] | None:
-    """The actions of a control, None when it is neither a known word nor well-formed brackets."""
-    if not control.startswith("["):
-        return CONTROLS.get(control.lower())
-    actions = {}
-    for pair in control.strip("[]").split():
-        result, separator, action = pair.partition("=")
-        if not separator or not re.fullmatch(r"ok|done|bad|die|ignore|reset|\d+", action):
+    """The actions of a control, None when it is neither a known word nor pairs of result and action."""
+    word = CONTROLS.get(control.lower())
+    if word:
+        return word
+    actions: dict[str, str] = {}
+    position = 0
+    while control[position:].strip():
+        pair = ACTION.match(control, position)
+        if not pair:
             return None
-        actions[result] = action
-    return actions
+        if pair.group(1) == "default":  # only results without an action take it, so the first one holds
+            actions.setdefault("default", pair.group(2))
+        else:
+            actions[pair.group(1)] = pair.group(2)
+        position = pair.end()
+    return actions or None
+
+
+def _module(path: str) -> str:
+    """The module's name; with its path where that is not where Debian's modules lie, so that it passes for none."""
+    folder, _, name = path.rpartition("/")
+    return name if not folder or re.fullmatch(r"(/usr)?/lib(/[\w-]+)?/security", folder) else path
 
 
 class Reader:
@@ -119,45 +141,52 @@ class Reader:
                 continue
         return sorted(n for n in names if not n.startswith("common-") and re.fullmatch(r"[\w-]+", n))
 
-    def stack(self, service: str, kind: str, depth: int = 0) -> list[Step]:
-        """The steps of one service and type (auth, account, password, session), includes put in their place."""
+    def stack(self, service: str, kind: str, within: tuple[str, ...] = ()) -> list[Step]:
+        """The steps of one service and type (auth, account, password, session), includes put in their place.
+
+        Args:
+            service: file name, or path.
+            kind: the type.
+            within: the files that include it.
+        """
         file = self._file(service)
-        if file is None or depth > DEEPEST:
+        if file is None:
             return []
-        path, lines = file
+        path, logical_lines = file
         steps: list[Step] = []
-        for number, line in lines:
-            steps += self._steps(path, number, line, kind, depth)
+        for number, line in logical_lines:
+            steps += self._steps(path, number, _words(line), kind, (*within, service))
         return steps
 
-    def _steps(self, path: str, number: int, line: str, kind: str, depth: int) -> list[Step]:
-        if line.startswith("@include"):
-            words = line.split()
-            return self._included(path, number, words[1] if len(words) == 2 else "", kind, depth)
-        match = re.match(r"-?(\S+)\s+(\[[^\]]*\]|\S+)\s+(\S+)\s*(.*)$", line)
-        if not match or match.group(1).lower() not in TYPES:
-            self.host.problem(path, number, "not a line of type, control and module: %r" % line[:60])
+    def _steps(self, path: str, number: int, words: list[str], kind: str, within: tuple[str, ...]) -> list[Step]:
+        if words[0].lower() == "@include":
+            return self._included(path, number, words[1] if len(words) == 2 else "", kind, within)
+        line_kind = (words[0][1:] if words[0].startswith("-") else words[0]).lower()
+        if len(words) < 3 or line_kind not in TYPES:
+            self.host.problem(path, number, "not a line of type, control and module: %r" % " ".join(words)[:60])
             return []
-        line_kind, control, module, rest = match.groups()
-        if line_kind.lower() != kind:
+        if line_kind != kind:
             return []
-        if control == "include":
-            return self._included(path, number, module, kind, depth)
-        if control == "substack":
-            inner = self._included(path, number, module, kind, depth)
-            return [Step("", [], CONTROLS["required"], inner)]
+        control, module = words[1], words[2]
+        if control.lower() == "include":
+            return self._included(path, number, module, kind, within)
+        if control.lower() == "substack":
+            return [Step("", [], {}, self._included(path, number, module, kind, within))]
         actions = _actions(control)
         if actions is None:
             self.host.problem(path, number, "unknown control %r" % control)
             # libpam takes a line it does not understand for one that always fails
             actions = {"default": "bad"}
-        return [Step(os.path.basename(module), _words(rest), actions)]
+        return [Step(_module(module), words[3:], actions)]
 
-    def _included(self, path: str, number: int, name: str, kind: str, depth: int) -> list[Step]:
+    def _included(self, path: str, number: int, name: str, kind: str, within: tuple[str, ...]) -> list[Step]:
         if not name or self._file(name) is None:
             self.host.problem(path, number, "includes %r, which is not there" % name)
             return []
-        return self.stack(name, kind, depth + 1)
+        if name in within or len(within) > DEEPEST:
+            self.host.problem(path, number, "includes %r, which includes this" % name)
+            return []
+        return self.stack(name, kind, within)
 
 
 def flat(steps: list[Step]) -> list[Step]:
@@ -183,7 +212,7 @@ class Decision(NamedTuple):
 
 
 def decide(steps: list[Step], outcome: Callable[[Step], str]) -> Decision:
-    """Work out what a stack decides, as libpam's dispatcher would.
+    """Work out what a stack decides, as libpam's dispatcher (pam_dispatch.c) would.
 
     Args:
         steps: the stack.
@@ -192,30 +221,45 @@ def decide(steps: list[Step], outcome: Callable[[Step], str]) -> Decision:
     Returns:
         The decision. A stack that no module spoke for does not grant.
     """
-    status: str | None = None
     called: list[str] = []
+    return Decision(_walk(steps, outcome, None, called) or DENIED, called)
+
+
+def _walk(steps: list[Step], outcome: Callable[[Step], str], before: str | None, called: list[str]) -> str | None:
+    """Walk a stack or substack.
+
+    A substack goes on from what the steps before it decided; only its ``done``, ``die`` and jumps end with it.
+
+    Args:
+        steps: its steps.
+        outcome: what a module returns.
+        before: what was decided before: None when nobody spoke, `DENIED`, or a result.
+        called: labels of the modules called so far; more are added.
+
+    Returns:
+        What is decided after it, in the form of ``before``.
+    """
+    status = before
     position = 0
     while position < len(steps):
         step = steps[position]
         position += 1
         if step.substack is not None:
-            inner = decide(step.substack, outcome)
-            called += inner.called
-            result = inner.result if inner.result != DENIED else "auth_err"
-        else:
-            called.append(step.label)
-            result = outcome(step)
+            status = _walk(step.substack, outcome, status, called)
+            continue
+        called.append(step.label)
+        result = outcome(step)
         action = step.actions.get(result, step.actions.get("default", "bad"))
         if action.isdigit():
             position += int(action)
-            if position > len(steps):  # a jump past the end is an error, which denies
-                return Decision(DENIED, called)
+            if position > len(steps):  # a jump past the end
+                status = DENIED
         elif action == "reset":
-            status = None
+            status = before
         elif action in ("bad", "die"):
             status = DENIED
         elif action in ("ok", "done") and status in (None, "success"):
             status = result  # a first word, or one that outranks plain success
         if action == "die" or (action == "done" and status != DENIED):
             break
-    return Decision(status or DENIED, called)
+    return status

@@ -39,6 +39,16 @@ def _programs(host: Host) -> dict[str, str]:
     return holders
 
 
+def _is_loopback(text: str) -> bool:
+    ip = ipaddress.ip_address(text)
+    return (getattr(ip, "ipv4_mapped", None) or ip).is_loopback
+
+
+def _table(host: Host, path: str) -> str:
+    """A table; only the one of IPv6 may be missing, where the kernel has none."""
+    return host.read_if_there(path) if path.endswith("6") else host.read(path)
+
+
 def sockets(host: Host, keys: set[str]) -> dict[str, Any]:
     """Read which addresses and ports are listened on."""
     holders = _programs(host) if "programs" in keys else {}
@@ -46,7 +56,7 @@ def sockets(host: Host, keys: set[str]) -> dict[str, Any]:
     for protocol, (state, tables) in TABLES.items():
         entries, ports = [], set()
         for table in tables:
-            for line in host.read_if_there(table).splitlines()[1:]:
+            for line in _table(host, table).splitlines()[1:]:
                 fields = line.split()
                 if fields[3] != state:
                     continue
@@ -54,7 +64,7 @@ def sockets(host: Host, keys: set[str]) -> dict[str, Any]:
                 place = "%s:%d" % (ip if ":" not in ip else "[%s]" % ip, port)
                 entries.append(place)
                 result["programs"]["%s/%s" % (protocol, place)] = holders.get(fields[9], "?")
-                if not ipaddress.ip_address(ip).is_loopback:
+                if not _is_loopback(ip):
                     ports.add(port)
         result[protocol] = sorted(entries)
         result[protocol + "_ports"] = sorted(ports)

@@ -1,0 +1,166 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""`site.yml` killed at random moments: nobody is shut out, PAM is one whole thing, and the next run makes it good."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import random
+import signal
+import subprocess
+import time
+from pathlib import Path
+from typing import Any
+
+from kijun_hosts import ANSIBLE_PLAYBOOK, GOOD, ROOT, Machine, make_person
+
+from .conftest import lab, on_each
+from .runs import playbook, verdicts
+
+CHAINS = 5
+"""Pairs of killed runs on each host: with two hosts, twenty kills."""
+
+PERSON = "worker"
+PACKAGES = "libpam-pwquality cracklib-runtime"
+AUTHENTICATION = "kijun.baseline.authentication : Set what passwords must be and when accounts lock"
+
+READ_CONFIGURATION = r"""
+import glob, hashlib, json, os
+PATTERNS = ("/etc/pam.d/*", "/usr/share/pam-configs/*", "/var/lib/pam/*", "/etc/security/*.conf", "/etc/login.defs",
+            "/etc/systemd/system/*faillock*", "/usr/local/lib/kijun", "/usr/local/lib/kijun/*", "/var/lib/faillock")
+seen = {}
+for path in [path for pattern in PATTERNS for path in glob.glob(pattern)]:
+    info = os.lstat(path)
+    seen[path] = [oct(info.st_mode), info.st_uid, info.st_gid]
+    if os.path.isfile(path):
+        with open(path, "rb") as file:
+            seen[path].append(hashlib.sha256(file.read()).hexdigest())
+print(json.dumps(seen))
+"""
+"""All that role authentication writes, and what pam-auth-update makes of it."""
+
+WAIT_UNTIL_QUIET = """
+for i in $(seq 600); do pgrep -x 'sudo|python3|apt-get|dpkg' >/dev/null || exit 0; sleep 0.2; done; exit 1
+"""
+"""What a killed run began on the host comes to its end there; this waits for it."""
+
+
+def configuration(machine: Machine) -> dict[str, Any]:
+    """Path -> what it is, of all that authentication depends on."""
+    seen: dict[str, Any] = json.loads(machine.python(READ_CONFIGURATION))
+    assert "/etc/pam.d/common-auth" in seen
+    return seen
+
+
+class Stages:
+    """What a host's configuration may be while no run is at work on it; nothing in between.
+
+    Args:
+        machine: a host, which is made fresh; afterwards it is at the baseline.
+    """
+
+    def __init__(self, machine: Machine) -> None:
+        lab("reset", machine.name)
+        make_person(machine, PERSON)
+        self.known = {"fresh": configuration(machine)}
+        started = time.monotonic()
+        machine.ok(f"DEBIAN_FRONTEND=noninteractive apt-get -qq install --no-install-recommends {PACKAGES} >/dev/null")
+        self.known["packages"] = configuration(machine)
+        run = playbook("site", [machine])
+        assert run.finished(machine.name), run.text
+        self.seconds = time.monotonic() - started
+        self.known["baseline"] = configuration(machine)
+        written = set(run.changes(machine.name)[AUTHENTICATION]["changed_files"])
+        assert written <= {*self.known["fresh"], *self.known["baseline"]}, "a file that this test does not look at"
+        assert len({json.dumps(state, sort_keys=True) for state in self.known.values()}) == 3
+        started = time.monotonic()
+        assert playbook("site", [machine]).finished(machine.name)
+        self.seconds_again = time.monotonic() - started
+
+    def of(self, machine: Machine) -> str:
+        """The stage that a host is at; empty for none."""
+        now = configuration(machine)
+        return next((name for name, state in self.known.items() if state == now), "")
+
+
+def descendants(pid: int) -> list[int]:
+    """A process and all that it has started, whatever sessions they made for themselves."""
+    parents: dict[int, list[int]] = {}
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        with contextlib.suppress(OSError):
+            parents.setdefault(int(stat.read_text().rpartition(")")[2].split()[1]), []).append(int(stat.parent.name))
+    found = [pid]
+    for process in found:
+        found += parents.get(process, [])
+    return found
+
+
+def killed_after(machine: Machine, seconds: float) -> bool:
+    """Start a run and kill all of it on this side after some seconds; false when it had ended by itself, and well."""
+    command = [ANSIBLE_PLAYBOOK, "playbooks/site.yml", "--limit", machine.name]
+    with subprocess.Popen(
+        command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True
+    ) as run:
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            run.wait(seconds)
+            assert run.returncode == 0, run.stdout and run.stdout.read()
+            return False
+        os.kill(run.pid, signal.SIGSTOP)  # so that it starts nothing more while it is looked at
+        for process in descendants(run.pid):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(process, signal.SIGKILL)
+    assert run.returncode == -signal.SIGKILL
+    return True
+
+
+def assert_open(machine: Machine) -> None:
+    """The administrator and a person log in, and both can become root."""
+    sudo = f"echo '{GOOD}' | sudo -k -S -p '' echo welcome"
+    assert machine.logs_in_by_key("admin", "sudo -n echo welcome"), "the administrator is shut out"
+    assert machine.logs_in(PERSON, GOOD, sudo), "a person is shut out, or from sudo"
+    assert not machine.logs_in(PERSON, GOOD + "x"), "any password will do"
+
+
+def moments(chance: random.Random, seconds: float) -> list[float]:
+    """Moments all over a run, in random order: one in each part of it."""
+    parts = chance.sample(range(CHAINS), CHAINS)
+    return [seconds * (part + chance.random()) / CHAINS for part in parts]
+
+
+def kill_runs(machine: Machine, seed: int) -> None:
+    """Kill pairs of runs: one on a fresh host, and the one that was to make that good; then let one end."""
+    stages = Stages(machine)
+    chance = random.Random(f"{seed}-{machine.name}")
+    story = [f"{machine.name}: KIJUN_SEED={seed}, a run {stages.seconds:.1f} s, a second {stages.seconds_again:.1f} s"]
+    kills = 0
+    try:
+        for first, second in zip(
+            moments(chance, stages.seconds * 0.95), moments(chance, stages.seconds_again * 0.95), strict=True
+        ):
+            lab("reset", machine.name)
+            make_person(machine, PERSON)
+            for moment in (first, second):
+                killed = killed_after(machine, moment)
+                kills += killed
+                assert_open(machine)
+                lab("exec", machine.name, "--", "sh", "-c", WAIT_UNTIL_QUIET)
+                stage = stages.of(machine)
+                story.append(f"{'killed' if killed else 'ended before'} at {moment:.2f} s: {stage or 'IN BETWEEN'}")
+                assert stage
+                assert_open(machine)
+            assert playbook("site", [machine]).finished(machine.name)
+            assert stages.of(machine) == "baseline"
+        assert playbook("site", [machine]).changes(machine.name) == {}
+        machine.ok("chronyc waitsync 60 0 0 1")
+        assert set(verdicts(machine).values()) == {"pass", "not_applicable"}
+        assert kills >= 2 * CHAINS - 1, "too few runs were killed"
+    except AssertionError as error:
+        raise AssertionError("\n".join([*story, str(error)])) from error
+    finally:
+        print("\n" + "\n".join(story))
+
+
+def test_killed_runs_leave_a_host_on_which_login_works(machines: list[Machine]) -> None:
+    seed = int(os.environ.get("KIJUN_SEED") or random.randrange(10**6))
+    on_each(machines, lambda machine: kill_runs(machine, seed))
