@@ -51,6 +51,7 @@ installed:
 
 import fcntl
 import os
+import re
 import subprocess
 import time
 
@@ -104,21 +105,30 @@ def interrupted() -> bool:
         return any(line.startswith("Status: ") and line.endswith(HALF_DONE) for line in file)
 
 
-def locked() -> bool:
-    """Whether another process holds dpkg's lock."""
+def holder() -> str:
+    """The process that holds dpkg's lock, as ``process 123 (apt-get)``; empty when none does."""
     with open(LOCK, "a") as file:
         try:
             fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
-            return True
-    return False
+            inode = ":%d" % os.fstat(file.fileno()).st_ino
+        else:
+            return ""
+    for line in Host().read("/proc/locks").splitlines():  # number, kind, mode, access, process, device:inode, ...
+        fields = line.split()
+        if fields[1] == "POSIX" and fields[5].endswith(inode):
+            return "process %s (%s)" % (fields[4], Host().read_if_there("/proc/%s/comm" % fields[4]).strip())
+    return "a process of another name space"
 
 
-def wait_while_locked(seconds: int) -> None:
-    """Wait until dpkg's lock is free, or for so many seconds; apt-get can do that itself, dpkg cannot."""
+def wait_for_lock(module: AnsibleModule) -> None:
+    """Wait until dpkg's lock is free; apt-get can do that itself, dpkg cannot, and neither always says who holds it."""
+    seconds = module.params["lock_timeout"]
     deadline = time.monotonic() + seconds
-    while locked() and time.monotonic() < deadline:
-        time.sleep(1)
+    while holder():
+        if time.monotonic() > deadline:
+            module.fail_json(msg="%s holds dpkg's lock %s, after %d s still" % (holder(), LOCK, seconds))
+        time.sleep(0.5)
 
 
 def complaint(done: subprocess.CompletedProcess[str]) -> str:
@@ -140,7 +150,13 @@ def install(module: AnsibleModule, names: list[str]) -> None:
     ]
     command = ["apt-get", "-y", "-q", *options, "--no-install-recommends", "install", "--", *names]
     done = tool(*command)
-    if done.returncode and "Could not get lock" not in done.stderr:
+    if done.returncode and " lock " in done.stderr:
+        held = re.search(r"Could not get lock .*?\)", done.stdout + done.stderr)
+        module.fail_json(
+            msg="packages %s cannot be installed: after %d s, another process still has dpkg's lock: %s"
+            % (", ".join(names), module.params["lock_timeout"], held[0] if held else complaint(done))
+        )
+    if done.returncode:
         update = tool("apt-get", "-q", *options, "update")
         if update.returncode:
             module.fail_json(
@@ -162,9 +178,9 @@ def main() -> None:
     )
     names = module.params["names"]
     half_done, absent = interrupted(), missing(names)
-    if half_done and not module.check_mode:  # by a process that was cut short, or by one that is still at it
-        wait_while_locked(module.params["lock_timeout"])
-        half_done, absent = interrupted(), missing(names)
+    if (half_done or absent) and not module.check_mode:
+        wait_for_lock(module)
+        half_done, absent = interrupted(), missing(names)  # whoever held it was perhaps at work on just that
     if (half_done or absent) and not module.check_mode:
         if half_done:
             done = tool("dpkg", "--configure", "-a")

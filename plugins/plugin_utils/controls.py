@@ -164,12 +164,16 @@ def check_exceptions(exceptions: list[dict[str, Any]], controls: list[dict[str, 
         if missing:
             raise ControlError("kijun_exceptions: %r lacks %s (clause SM-6-1)" % (entry, ", ".join(missing)))
         if entry["control"] not in ids:
-            raise ControlError("kijun_exceptions: unknown control id %r" % entry["control"])
+            raise ControlError(
+                "kijun_exceptions: unknown control id %r; known: %s (clause SM-6-1)"
+                % (entry["control"], ", ".join(sorted(ids)))
+            )
         try:
-            until = datetime.date.fromisoformat(str(entry["until"]))
+            until = datetime.datetime.strptime(str(entry["until"]), "%Y-%m-%d").date()
         except ValueError:
             raise ControlError(
-                "kijun_exceptions: until %r of %s is not a date such as 2030-12-31" % (entry["until"], entry["control"])
+                "kijun_exceptions: until %r of %s is not a date such as 2030-12-31 (clause SM-6-1)"
+                % (entry["until"], entry["control"])
             ) from None
         earlier = found.get(entry["control"])
         if earlier and earlier["until"] >= until.isoformat():  # of two, the one that lasts longer holds

@@ -75,7 +75,7 @@ class HostPythonAction(ActionBase):
         python = variables.get("ansible_python_interpreter") or ""
         if not python.startswith("/"):
             python = "/usr/bin/python3"
-        script = LAUNCHER.format(archive=archive(shipped), module=module, argument=json.dumps(argument))
+        script = LAUNCHER.format(archive=archive(shipped), module=module, argument=json.dumps(argument, default=str))
         self._display.vvvv("%s payload: %d bytes" % (module, len(script)), host=variables["inventory_hostname"])
         done = self._low_level_execute_command(python + " -I -S -", in_data=script.encode(), sudoable=True)
         try:

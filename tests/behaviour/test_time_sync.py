@@ -77,6 +77,26 @@ def test_clock_without_a_source_is_noticed(machine: Machine, verdicts: Verdicts,
     assert verdicts()["TIME-01"] == "fail"
 
 
+@pytest.mark.control("TIME-01", "TIME-02")
+def test_source_that_fell_silent_is_noticed(
+    machine: Machine, verdicts: Verdicts, changed: Callable[[str], None]
+) -> None:
+    if machine.name == TIME_SERVER:
+        assert verdicts()["TIME-01"] == "pass"
+        return
+    # Asked every second, so that the last eight answers are soon the ones that never came.
+    changed(f"sed -i '/^server/s/$/ minpoll 0 maxpoll 0/' {CONFIGURATION}")
+    assert eventually(lambda: synchronised(machine))
+    source = Machine(TIME_SERVER).address
+    machine.ok(f"ip route add blackhole {source}")
+    try:
+        assert eventually(lambda: verdicts()["TIME-01"] == "fail", 60)
+        assert machine.run("chronyc -c tracking").stdout.strip().endswith(",Normal"), "chronyd itself noticed"
+    finally:
+        machine.ok(f"ip route del blackhole {source}")
+    assert eventually(lambda: verdicts()["TIME-01"] == "pass")
+
+
 @pytest.mark.control("TIME-01")
 def test_stopped_service_is_noticed(machine: Machine, verdicts: Verdicts) -> None:
     machine.ok("systemctl disable --now chrony")

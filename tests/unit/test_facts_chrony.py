@@ -20,6 +20,7 @@ TRACKING = (
 UNSYNCHRONISED = (
     "00000000,,0,0.000000000,0.000000000,0.000000000,0.000000000,0.000,0.000,0.000,1.0,1.0,0.0,Not synchronised\n"
 )
+SOURCES = "^,*,upstream,1,6,377,12,-0.000012345,-0.000012000,0.000300000\n"
 KEYS = {"worst_step", "nts_unauthenticated"}
 
 Reader = Callable[..., dict[str, Any]]
@@ -32,6 +33,7 @@ def read(host_with: HostWith, monkeypatch: pytest.MonkeyPatch) -> Reader:
     def facts(
         conf: str = "",
         tracking: str | None = TRACKING,
+        sources: str | None = SOURCES,
         authdata: str | None = "",
         journal: str | None = "",
         **files: str,
@@ -42,7 +44,9 @@ def read(host_with: HostWith, monkeypatch: pytest.MonkeyPatch) -> Reader:
 
         def run(*command: str) -> str:
             printed = (
-                journal if command[0] == "journalctl" else {"tracking": tracking, "authdata": authdata}[command[-1]]
+                journal
+                if command[0] == "journalctl"
+                else {"tracking": tracking, "sources": sources, "authdata": authdata}[command[-1]]
             )
             if printed is None:
                 raise OSError("506 Cannot talk to daemon")
@@ -74,6 +78,16 @@ def test_a_leap_second_ahead_is_no_loss_of_synchronisation(read: Reader, leap: s
 
 def test_a_clock_that_is_not_synchronised(read: Reader) -> None:
     found = read(tracking=UNSYNCHRONISED)
+    assert (found["running"], found["synchronised"], found["reference"]) == (True, False, None)
+
+
+@pytest.mark.parametrize(
+    "sources",
+    ["", SOURCES.replace(",377,", ",0,"), SOURCES.replace("^,*,", "^,?,")],
+    ids=["none", "silent", "unselected"],
+)
+def test_a_clock_whose_sources_are_dead_is_not_synchronised(read: Reader, sources: str) -> None:
+    found = read(sources=sources)
     assert (found["running"], found["synchronised"], found["reference"]) == (True, False, None)
 
 
@@ -118,11 +132,11 @@ def test_what_is_not_asked_for_is_not_run(host_with: HostWith, monkeypatch: pyte
 
     def run(*command: str) -> str:
         asked.append(command[-1])
-        return TRACKING
+        return {"tracking": TRACKING, "sources": SOURCES}[command[-1]]
 
     monkeypatch.setattr(host, "run", run)
     chrony(host, {"synchronised"})
-    assert asked == ["tracking"]
+    assert asked == ["tracking", "sources"]
 
 
 def test_directives(read: Reader) -> None:

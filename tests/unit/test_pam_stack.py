@@ -12,7 +12,13 @@ from typing import Any
 import pytest
 from ansible_collections.kijun.baseline.plugins.module_utils.facts.host import Host
 from ansible_collections.kijun.baseline.plugins.module_utils.facts.pam import pam
-from ansible_collections.kijun.baseline.plugins.module_utils.facts.pam_stack import Reader, Step, decide, flat
+from ansible_collections.kijun.baseline.plugins.module_utils.facts.pam_stack import (
+    BROKEN,
+    Reader,
+    Step,
+    decide,
+    flat,
+)
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -47,8 +53,9 @@ def facts(host_with: HostWith, pam_tree: PamTree) -> Callable[..., dict[str, Any
 
 
 def result(steps: list[Step], **outcomes: str) -> str:
-    """What a stack decides when modules return the given results, and success otherwise."""
-    return decide(steps, lambda step: outcomes.get(step.module, "success")).result
+    """What a stack decides when modules return the given results, and success otherwise; denied for all refusals."""
+    found = decide(steps, lambda step: outcomes.get(step.module, "success")).result
+    return found if found in ("success", "new_authtok_reqd") else "denied"
 
 
 # --- reading
@@ -105,7 +112,10 @@ def test_a_malformed_line_is_told_with_its_number_and_the_rest_is_read(host_with
     reader = Reader(host)
     for kind in ("auth", "account"):
         reader.stack("service", kind)
-    assert [step.module for step in reader.stack("service", "auth")] == ["pam_one.so", "pam_two.so"]
+    steps = reader.stack("service", "auth")
+    assert [step.module for step in steps] == ["pam_one.so", BROKEN, "pam_two.so"]
+    assert result(steps) == "denied"
+    assert [step.module for step in reader.stack("service", "session")] == []
     assert [(p["file"], p["line"]) for p in host.problems] == [("/etc/pam.d/service", 3)]
     assert line.split()[0].strip("[") in str(host.problems[0]["problem"])
 
@@ -113,6 +123,12 @@ def test_a_malformed_line_is_told_with_its_number_and_the_rest_is_read(host_with
 def test_a_remark_ends_a_line_that_would_go_on(stack: Callable[..., list[Step]]) -> None:
     steps = stack("auth required pam_one.so # more \\\nauth required pam_two.so\n")
     assert [step.module for step in steps] == ["pam_one.so", "pam_two.so"]
+
+
+def test_a_file_that_ends_where_a_line_should_go_on_is_broken(host_with: HostWith) -> None:
+    host = host_with({"/etc/pam.d/service": "auth required pam_one.so\nauth sufficient pam_permit.so \\\n"})
+    assert [step.module for step in Reader(host).stack("service", "auth")] == ["pam_one.so", BROKEN]
+    assert [p["line"] for p in host.problems] == [2]
 
 
 def test_only_a_line_feed_ends_a_line(stack: Callable[..., list[Step]]) -> None:
@@ -167,7 +183,9 @@ def test_a_loop_of_includes_is_told_and_ends(host_with: HostWith, word: str) -> 
             "/etc/pam.d/two": again.format("one") * 3 + again.format("two"),
         }
     )
-    assert [step.module for step in flat(Reader(host).stack("one", "auth"))] == ["pam_one.so"]
+    steps = Reader(host).stack("one", "auth")
+    assert {step.module for step in flat(steps)} == {"pam_one.so", BROKEN}
+    assert result(steps) == "denied"
     assert {(p["file"], p["line"]) for p in host.problems} == {("/etc/pam.d/two", line) for line in (1, 2, 3, 4)}
 
 
@@ -176,7 +194,7 @@ def test_a_loop_of_includes_is_told_and_ends(host_with: HostWith, word: str) -> 
 )
 def test_a_missing_include_is_told(host_with: HostWith, line: str) -> None:
     host = host_with({"/etc/pam.d/service": line})
-    assert not flat(Reader(host).stack("service", "auth"))
+    assert [step.module for step in flat(Reader(host).stack("service", "auth"))] == [BROKEN]
     assert "which is not there" in str(host.problems[0]["problem"])
 
 

@@ -80,6 +80,9 @@ def molecule(scenario: str, lab: int) -> Part:
 
 FORKING = "tests/unit/test_file_transaction.py"
 
+MODULES = "test_modules or test_config_files or test_pam_simulation"
+"""What of tests/behaviour is about no role; the roles' attacks are run by molecule."""
+
 # Parts that stand together run side by side; two cores carry two.
 FAST: list[tuple[Part, ...]] = [
     (Part("ruff", ("ruff", "check", ".")), Part("ruff-format", ("ruff", "format", "--check", "."))),
@@ -94,8 +97,8 @@ FAST: list[tuple[Part, ...]] = [
 HOSTS: list[tuple[Part, ...]] = [
     (pytest("lab", "lab", lab=6),),
     (molecule("authentication", lab=1), molecule("time_sync", lab=2)),
-    (pytest("faults", "faults", lab=3), pytest("report", "report")),
-    (pytest("layouts", "layouts", lab=5),),
+    (pytest("faults", "faults", lab=3), pytest("modules", "behaviour", "-k", MODULES, lab=7)),
+    (pytest("report", "report"), pytest("layouts", "layouts", lab=5)),
 ]
 SUITES = {"fast": FAST, "all": FAST + HOSTS}
 
@@ -218,6 +221,7 @@ def run_together(parts: Sequence[Part]) -> list[Run]:
         Interrupted: after everything that was started has been stopped.
     """
     runs: list[Run] = []
+    clear_labs(parts)
     try:
         for part in parts:
             runs.append(Run(part))
@@ -227,7 +231,16 @@ def run_together(parts: Sequence[Part]) -> list[Run]:
         # Interrupted, or a part's program is missing.
         _stop(runs)
         raise
+    finally:
+        clear_labs(parts)
     return runs
+
+
+def clear_labs(parts: Sequence[Part]) -> None:
+    """Remove the parts' hosts: what an earlier run left, of this checkout or of another one, is in the way."""
+    for part in parts:
+        if "KIJUN_LAB" in part.environment:
+            subprocess.run(["lab/lab", "down"], cwd=ROOT, env={**os.environ, **part.environment}, check=False)
 
 
 def _wait(runs: list[Run]) -> None:

@@ -62,7 +62,7 @@ def _tracking(host: Host) -> dict[str, Any]:
     seconds, ..., and in the last place the leap status.
     """
     row = next(csv.reader([host.run("chronyc", "-c", "-N", "tracking").strip()]))
-    synchronised = row[-1] in ("Normal", "Insert second", "Delete second")
+    synchronised = row[-1] in ("Normal", "Insert second", "Delete second") and _selected(host)
     return {
         "running": True,
         "synchronised": synchronised,
@@ -70,6 +70,16 @@ def _tracking(host: Host) -> dict[str, Any]:
         "stratum": int(row[2]),
         "offset": abs(float(row[4])),
     }
+
+
+def _selected(host: Host) -> bool:
+    """Whether chronyd follows a source that answers, chronyc(1) ``sources``.
+
+    Its report of the clock stays normal for a day after the last source fell silent. Fields: mode, state (``*`` for the
+    source that is followed), name, stratum, interval, and the last eight answers as an octal number.
+    """
+    rows = csv.reader(host.run("chronyc", "-c", "-N", "sources").splitlines())
+    return any(row[1] == "*" and row[5] != "0" for row in rows)
 
 
 def _worst_step(host: Host) -> float:

@@ -32,7 +32,13 @@ ACTION = re.compile(
 )
 """A pair of a control in brackets: what a module returns, and what that does, pam.conf(5)."""
 
-DENIED = "denied"
+ALWAYS_BAD = {"default": "bad"}
+
+BROKEN = "(broken line)"
+"""Stands for the module of a line that libpam does not understand; it puts one there that always fails."""
+
+DENIED = "perm_denied"
+"""What libpam says where no module gives it a reason."""
 
 DEEPEST = 16
 """Includes within includes that are followed."""
@@ -72,8 +78,8 @@ def _logical_lines(text: str) -> list[tuple[int, str]]:
         if (held + line).strip():
             found.append((start, (held + line).strip()))
         held, start = "", 0
-    if held.strip():
-        found.append((start, held.strip()))
+    if held:  # the file ends where a line should go on
+        found.append((start, "\\"))
     return found
 
 
@@ -164,9 +170,10 @@ class Reader:
         line_kind = (words[0][1:] if words[0].startswith("-") else words[0]).lower()
         if len(words) < 3 or line_kind not in TYPES:
             self.host.problem(path, number, "not a line of type, control and module: %r" % " ".join(words)[:60])
+        if line_kind != kind and (line_kind in TYPES or kind != "auth"):  # what is of no type counts as auth
             return []
-        if line_kind != kind:
-            return []
+        if len(words) < 3 or line_kind not in TYPES:
+            return [Step(BROKEN, [], (_actions(words[1]) if len(words) > 1 else None) or ALWAYS_BAD)]
         control, module = words[1], words[2]
         if control.lower() == "include":
             return self._included(path, number, module, kind, within)
@@ -175,17 +182,15 @@ class Reader:
         actions = _actions(control)
         if actions is None:
             self.host.problem(path, number, "unknown control %r" % control)
-            # libpam takes a line it does not understand for one that always fails
-            actions = {"default": "bad"}
-        return [Step(_module(module), words[3:], actions)]
+        return [Step(_module(module), words[3:], actions or ALWAYS_BAD)]
 
     def _included(self, path: str, number: int, name: str, kind: str, within: tuple[str, ...]) -> list[Step]:
         if not name or self._file(name) is None:
             self.host.problem(path, number, "includes %r, which is not there" % name)
-            return []
+            return [Step(BROKEN, [], ALWAYS_BAD)]
         if name in within or len(within) > DEEPEST:
             self.host.problem(path, number, "includes %r, which includes this" % name)
-            return []
+            return [Step(BROKEN, [], ALWAYS_BAD)]
         return self.stack(name, kind, within)
 
 
@@ -198,7 +203,7 @@ class Decision(NamedTuple):
     """What a stack decided.
 
     Attributes:
-        result: what the application is told: success, new_authtok_reqd, or denied.
+        result: what the application is told: success, new_authtok_reqd, or another result, all of which refuse.
         called: labels of the modules that were called, in order.
     """
 
@@ -209,6 +214,18 @@ class Decision(NamedTuple):
     def granted(self) -> bool:
         """Whether the application may go on without more ado."""
         return self.result == "success"
+
+
+class State(NamedTuple):
+    """What a stack has come to so far.
+
+    Attributes:
+        result: a result of a module that spoke.
+        refused: whether a module refused, which no later one undoes; None while nobody spoke.
+    """
+
+    result: str = DENIED
+    refused: bool | None = None
 
 
 def decide(steps: list[Step], outcome: Callable[[Step], str]) -> Decision:
@@ -222,44 +239,45 @@ def decide(steps: list[Step], outcome: Callable[[Step], str]) -> Decision:
         The decision. A stack that no module spoke for does not grant.
     """
     called: list[str] = []
-    return Decision(_walk(steps, outcome, None, called) or DENIED, called)
+    state = _walk(steps, outcome, State(), called)
+    return Decision(DENIED if state.result == "success" and state.refused else state.result, called)
 
 
-def _walk(steps: list[Step], outcome: Callable[[Step], str], before: str | None, called: list[str]) -> str | None:
+def _walk(steps: list[Step], outcome: Callable[[Step], str], before: State, called: list[str]) -> State:
     """Walk a stack or substack.
 
-    A substack goes on from what the steps before it decided; only its ``done``, ``die`` and jumps end with it.
+    A substack goes on from what the steps before it came to; its ``done``, ``die``, ``reset`` and jumps end with it.
 
     Args:
         steps: its steps.
         outcome: what a module returns.
-        before: what was decided before: None when nobody spoke, `DENIED`, or a result.
+        before: what the steps before it came to.
         called: labels of the modules called so far; more are added.
 
     Returns:
-        What is decided after it, in the form of ``before``.
+        What it came to.
     """
-    status = before
+    state = before
     position = 0
     while position < len(steps):
         step = steps[position]
         position += 1
         if step.substack is not None:
-            status = _walk(step.substack, outcome, status, called)
+            state = _walk(step.substack, outcome, state, called)
             continue
         called.append(step.label)
-        result = outcome(step)
+        result = DENIED if step.module == BROKEN else outcome(step)
         action = step.actions.get(result, step.actions.get("default", "bad"))
         if action.isdigit():
             position += int(action)
             if position > len(steps):  # a jump past the end
-                status = DENIED
+                state = State(DENIED, refused=True)
         elif action == "reset":
-            status = before
+            state = before
         elif action in ("bad", "die"):
-            status = DENIED
-        elif action in ("ok", "done") and status in (None, "success"):
-            status = result  # a first word, or one that outranks plain success
-        if action == "die" or (action == "done" and status != DENIED):
+            state = state if state.refused else State(DENIED if result == "ignore" else result, refused=True)
+        elif action in ("ok", "done") and (state.refused is None or state == State("success", refused=False)):
+            state = State(result, refused=False)  # a first word, or one that outranks plain success
+        if action == "die" or (action == "done" and not state.refused):
             break
-    return status
+    return state

@@ -1,0 +1,370 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Settings and hosts that are not as they should be stop that host before any change; the error says what is wrong."""
+
+from __future__ import annotations
+
+import re
+import stat
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+import yaml
+from kijun_hosts import ANSIBLE_PLAYBOOK, ROOT, Machine
+from kijun_lab import identity
+
+from .conftest import lab, on_each
+from .runs import Run, differences, on_disk, playbook
+
+ANSIBLE = str(Path(ANSIBLE_PLAYBOOK).with_name("ansible"))
+GOOD_HOST = "time1"
+"""At the baseline from the beginning, and in every run of this file: nothing may keep it from its end."""
+
+
+class Case(NamedTuple):
+    """Something wrong in the inventory of one host.
+
+    Attributes:
+        variables: of that host.
+        told: what the error says of it.
+    """
+
+    variables: dict[str, Any]
+    told: tuple[str, ...]
+
+
+ATTEMPTS = ("it must be a whole number from 1 to 10", "clause SM-4.1.5-1-6")
+HISTORY = ("it must be a whole number from 12 to 400", "clause SO-2.1-password-history")
+NETWORKS = ("it must be a list of networks such as 192.0.2.0/24", "clause SM-4.8.1-4b")
+
+SETTINGS = {
+    "zero": Case({"authentication_lockout_attempts": 0}, ("authentication_lockout_attempts is 0", *ATTEMPTS)),
+    "word": Case({"authentication_lockout_attempts": "ten"}, ("authentication_lockout_attempts is 'ten'", *ATTEMPTS)),
+    "eleven": Case({"authentication_lockout_attempts": 11}, ("authentication_lockout_attempts is 11", *ATTEMPTS)),
+    "fifty": Case({"authentication_lockout_attempts": "50"}, ("authentication_lockout_attempts is '50'", *ATTEMPTS)),
+    "history": Case({"authentication_password_history": 5000}, ("authentication_password_history is 5000", *HISTORY)),
+    "misspelt": Case(
+        {"authentication_lockout_attemps": 5},
+        ("authentication_lockout_attemps is not a variable", "did you mean authentication_lockout_attempts?"),
+    ),
+    "network": Case({"time_sync_allow": ["the office"]}, ("time_sync_allow is ['the office']", *NETWORKS)),
+    "host-bits": Case({"time_sync_allow": ["192.0.2.1/24"]}, ("time_sync_allow is ['192.0.2.1/24']", *NETWORKS)),
+    "no-list": Case({"time_sync_allow": "192.0.2.0/24"}, ("time_sync_allow is '192.0.2.0/24'", *NETWORKS)),
+    "source": Case(
+        {"time_sync_upstream": [{"nmae": "ntp"}]},
+        ("time_sync_upstream is [{'nmae': 'ntp'}]", "a list of time sources such as", "clause SM-4.2.4-6"),
+    ),
+    "choice": Case(
+        {"authentication_profile": "nits"}, ("authentication_profile is 'nits'", "it must be one of clauses, nist")
+    ),
+    "undefined": Case(
+        {"authentication_password_history": "{{ no_such_thing }}"},
+        ("authentication_password_history is a template that fails", "'no_such_thing' is undefined", *HISTORY),
+    ),
+    "syntax": Case(
+        {"authentication_password_history": "{{ 12 + }}"},
+        ("authentication_password_history is a template that fails", "Syntax error in template", *HISTORY),
+    ),
+    "undefined-in-list": Case(
+        {"authentication_break_glass_accounts": ["{{ no_such_thing }}"]},
+        ("authentication_break_glass_accounts is a template that fails", "'no_such_thing' is undefined"),
+    ),
+    "two-at-once": Case(
+        {"authentication_lockout_attempts": 0, "authentication_password_history": 1},
+        ("authentication_lockout_attempts is 0", "authentication_password_history is 1", *ATTEMPTS, *HISTORY),
+    ),
+}
+
+CONTROL = {
+    "id": "SITE-01",
+    "title": {"en": "A control of the organisation's own", "ja": "独自の管理策"},
+    "area": "site",
+    "severity": "low",
+    "scope": ["server"],
+    "clauses": ["SM-6-1"],
+    "status": "automated",
+    "disruption": "none",
+}
+EXCEPTION = {"control": "AUTH-07", "until": "2030-12-31", "approver": "head of operations", "reason": "old software"}
+
+
+def own_control(**expectation: Any) -> dict[str, Any]:
+    return {"site_controls": [{**CONTROL, "expect": [expectation]}]}
+
+
+CONTROLS = {
+    "unknown-control": Case(
+        {"kijun_exceptions": [{**EXCEPTION, "control": "AUTH-99"}]},
+        ("kijun_exceptions", "unknown control id 'AUTH-99'", "known: AUTH-01, ", "clause SM-6-1"),
+    ),
+    "no-date": Case(
+        {"kijun_exceptions": [{**EXCEPTION, "until": "soon"}]},
+        ("kijun_exceptions", "'soon' of AUTH-07 is not a date such as 2030-12-31", "clause SM-6-1"),
+    ),
+    "no-approver": Case(
+        {"kijun_exceptions": [{**EXCEPTION, "approver": ""}]}, ("kijun_exceptions", "lacks approver", "clause SM-6-1")
+    ),
+    "fact": Case(
+        own_control(fact="faillok.deny", op="==", value=10),
+        ("SITE-01", "unknown fact path 'faillok.deny'", "docs/reference/facts.md"),
+    ),
+    "operator": Case(
+        own_control(fact="faillock.deny", op="=", value=10), ("SITE-01", "unknown operator '='", "known: ==, !=, ")
+    ),
+    "control-template": Case(
+        own_control(fact="faillock.deny", op="==", value="{{ no_such_thing }}"), ("'no_such_thing' is undefined",)
+    ),
+}
+
+
+def inventory(cases: dict[str, Case], machines: list[Machine], folder: Path) -> str:
+    """Write an inventory in which each case is a host of its own; they are one host of the lab, or the other."""
+    common = {"kijun_lab_state": str(identity.USER_KEY.parent)}
+    hosts = {
+        name: {**common, "ansible_host": machines[number % len(machines)].address, **case.variables}
+        for number, (name, case) in enumerate(cases.items())
+    }
+    file = folder / "hosts.yml"
+    file.write_text(yaml.safe_dump({"servers": {"hosts": hosts}}), encoding="utf-8")
+    return str(file)
+
+
+class Outcome(NamedTuple):
+    """A run in which each host had something wrong with it, and what it changed on disk."""
+
+    run: Run
+    changed: dict[str, Any]
+
+
+def run_cases(name: str, cases: dict[str, Case], machines: list[Machine], folder: Path) -> Outcome:
+    """Run a playbook on the hosts of all cases, and on a good one."""
+    before = {machine.name: on_disk(machine) for machine in machines}
+    sources = ("-i", "inventories/lab", "-i", inventory(cases, machines, folder))
+    run = playbook(name, [*cases, GOOD_HOST], *sources, KIJUN_REPORT_DIR=str(folder / "reports"))
+    changed = {machine.name: differences(before[machine.name], on_disk(machine)) for machine in machines}
+    return Outcome(run, changed)
+
+
+@pytest.fixture(scope="module")
+def untouched(machines: list[Machine]) -> list[Machine]:
+    """Fresh hosts: the first thing that a role does, to install packages, would show as well."""
+    lab("reset", *(machine.name for machine in machines))
+    return machines
+
+
+@pytest.fixture(scope="module")
+def enforced(untouched: list[Machine], tmp_path_factory: pytest.TempPathFactory) -> Outcome:
+    return run_cases("site", SETTINGS, untouched, tmp_path_factory.mktemp("site"))
+
+
+@pytest.fixture(scope="module")
+def audited(untouched: list[Machine], tmp_path_factory: pytest.TempPathFactory) -> Outcome:
+    return run_cases("audit", CONTROLS, untouched, tmp_path_factory.mktemp("audit"))
+
+
+def assert_stopped(run: Run, host: str, told: tuple[str, ...]) -> None:
+    """The run ended for a host by an error that says all of this, before any task had changed the host."""
+    error = run.error(host)
+    assert [words for words in told if words not in error] == [], error
+    assert run.changes(host) == {}
+    assert run.returncode != 0
+    assert run.finished(GOOD_HOST), run.text
+
+
+@pytest.mark.parametrize("case", SETTINGS)
+def test_wrong_settings_stop_the_host_they_are_of(enforced: Outcome, case: str) -> None:
+    assert_stopped(enforced.run, case, SETTINGS[case].told)
+    assert enforced.changed == {"server12": {}, "server13": {}}
+    assert f"  {case} " in enforced.run.text, "the summary says nothing of it"
+
+
+@pytest.mark.parametrize("case", CONTROLS)
+def test_wrong_controls_and_exceptions_stop_the_audit_of_the_host_they_are_of(audited: Outcome, case: str) -> None:
+    assert_stopped(audited.run, case, CONTROLS[case].told)
+    assert audited.changed == {"server12": {}, "server13": {}}
+
+
+def test_an_unknown_tag_ends_an_audit(untouched: list[Machine]) -> None:
+    run = playbook("audit", untouched, "--tags", "authentification")
+    for machine in untouched:
+        assert "no control has the area, clause or id 'authentification'" in run.error(machine.name)
+    assert run.returncode != 0
+
+
+# ---- the hosts themselves ----
+
+OTHER_SYSTEM = 'ID=ubuntu\\nVERSION_ID="24.04"\\nPRETTY_NAME="Ubuntu 24.04 LTS"\\n'
+MOUNT = "cp -a {0} /run/held && mount -t tmpfs -o {1} tmpfs {0} && cp -a /run/held/. {0}; rm -r /run/held"
+FILL = "dd if=/dev/zero of={0}/.full bs=64k 2>/dev/null; true"
+
+
+class Fault(NamedTuple):
+    """Something wrong with a host.
+
+    Attributes:
+        commands: what makes it so.
+        remedy: what puts it right.
+        told: what the error says.
+    """
+
+    commands: tuple[str, ...]
+    remedy: str
+    told: tuple[str, ...]
+
+
+def full(path: str, *told: str) -> Fault:
+    """A directory on a small file system of its own without any room left."""
+    return Fault((MOUNT.format(path, "size=1m"), FILL.format(path)), f"umount {path}", told)
+
+
+FAULTS = {
+    "unsupported distribution": Fault(
+        (f"rm /etc/os-release && printf '{OTHER_SYSTEM}' > /etc/os-release",),
+        "ln -sf ../usr/lib/os-release /etc/os-release",
+        ("this host runs Ubuntu 24.04 LTS", "supported, because tested, are: debian 12, debian 13"),
+    ),
+    "no right to sudo": Fault(
+        ("mv /etc/sudoers.d/kijun-lab-admin /root/",),
+        "mv /root/kijun-lab-admin /etc/sudoers.d/",
+        ("sudo",),
+    ),
+    "read-only /etc/security": Fault(
+        ("mount --bind /etc/security /etc/security && mount -o remount,bind,ro /etc/security",),
+        "umount /etc/security",
+        ("/etc/security is mounted read-only",),
+    ),
+    "read-only profiles of PAM": Fault(
+        ("mount --bind /usr/share/pam-configs /usr/share/pam-configs",
+         "mount -o remount,bind,ro /usr/share/pam-configs"),
+        "umount /usr/share/pam-configs",
+        ("/usr/share/pam-configs is mounted read-only",),
+    ),
+    "full /etc/security": full("/etc/security", "/etc/security has 0 MiB left", "at least 32 MiB are needed"),
+    "full package cache": full("/var/cache/apt/archives", "/var/cache/apt/archives has 0 MiB left"),
+    "no room for more files": Fault(
+        (MOUNT.format("/etc/security", "size=64m,nr_inodes=50"),),
+        "umount /etc/security",
+        ("/etc/security has room for", "more files; 1000 are needed"),
+    ),
+}  # fmt: skip
+"""What a host is looked at for before anything is changed on it."""
+
+
+@pytest.fixture
+def broken(machines: list[Machine], request: pytest.FixtureRequest) -> Iterator[Fault]:
+    """Hosts with a fault, which is put right afterwards."""
+    fault: Fault = request.param
+    on_each(machines, lambda machine: [machine.ok(command) for command in fault.commands])
+    yield fault
+    for machine in machines:
+        lab("exec", machine.name, "--", "sh", "-c", fault.remedy)
+
+
+def parametrize_faults(faults: dict[str, Fault]) -> Callable[..., Any]:
+    return pytest.mark.parametrize("broken", faults.values(), ids=faults.keys(), indirect=True)
+
+
+@parametrize_faults(FAULTS)
+def test_a_faulty_host_is_left_alone(untouched: list[Machine], broken: Fault) -> None:
+    before = {machine.name: on_disk(machine) for machine in untouched}
+    run = playbook("site", [*untouched, GOOD_HOST])
+    for machine in untouched:
+        assert_stopped(run, machine.name, broken.told)
+        assert differences(before[machine.name], on_disk(machine)) == {}
+
+
+HIDDEN_FAULTS = {
+    "no room for a new file": full("/usr/local/lib/kijun", "/usr/local/lib/kijun", "No space left on device"),
+    "no room for earlier versions": full("/var/lib/kijun/config_files", "/var/lib/kijun", "No space left on device"),
+    "a file of PAM that cannot be replaced": Fault(
+        ("mount --bind /etc/pam.d/common-auth /etc/pam.d/common-auth",),
+        "umount /etc/pam.d/common-auth",
+        ("'/etc/pam.d/common-auth'", "nothing was changed"),
+    ),
+}
+"""What shows only when the files are put in place: none is, then."""
+
+
+@pytest.fixture
+def drifted(hardened: list[Machine]) -> list[Machine]:
+    """Hosts on which many files are to be put right, and no package is missing."""
+    for command in (
+        "sed -i 's/pam_unix.so/pam_unix.so nullok/' /etc/pam.d/common-auth",
+        "sed -i 's/^deny.*/deny = 3/' /etc/security/faillock.conf",
+        "echo '# mine' >> /usr/local/lib/kijun/faillock-keep",
+        "sed -i 's/^PASS_MAX_DAYS.*/PASS_MAX_DAYS 999/' /etc/login.defs",
+    ):
+        on_each(hardened, lambda machine, command=command: machine.ok(command))
+    return hardened
+
+
+def without_times(seen: dict[str, list[Any]]) -> dict[str, list[Any]]:
+    """Leave out when a directory was last written to: the files that were prepared in it are gone again."""
+    return {path: facts[:4] if stat.S_ISDIR(int(facts[0], 8)) else facts for path, facts in seen.items()}
+
+
+@parametrize_faults(HIDDEN_FAULTS)
+def test_a_fault_half_way_leaves_all_files_as_they_were(drifted: list[Machine], broken: Fault) -> None:
+    before = {machine.name: on_disk(machine) for machine in drifted}
+    run = playbook("site", [*drifted, GOOD_HOST])
+    for machine in drifted:
+        assert_stopped(run, machine.name, broken.told)
+        changed = differences(without_times(before[machine.name]), without_times(on_disk(machine)))
+        assert [path for path in changed if not path.startswith("/var/lib/kijun")] == []
+
+
+# ---- dpkg's lock ----
+
+HOLD = """
+import fcntl, sys, time
+with open("/var/lib/dpkg/lock-frontend", "w") as lock:
+    fcntl.lockf(lock, fcntl.LOCK_EX)
+    print("held", flush=True)
+    time.sleep(float(sys.argv[1]))
+"""
+
+
+@pytest.fixture
+def locked(machines: list[Machine]) -> Iterator[Callable[[int], None]]:
+    """Have another process hold dpkg's lock for some seconds."""
+    holders = []
+
+    def hold(seconds: int) -> None:
+        for machine in machines:
+            command = ["lab/lab", "exec", machine.name, "--", "python3", "-c", HOLD, str(seconds)]
+            holders.append(subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True))
+            assert holders[-1].stdout and holders[-1].stdout.readline() == "held\n"
+
+    yield hold
+    for holder in holders:
+        holder.kill()
+        holder.communicate()
+
+
+def test_a_run_waits_for_the_package_manager(fresh: list[Machine], locked: Callable[[int], None]) -> None:
+    locked(12)
+    started = time.monotonic()
+    run = playbook("site", fresh)
+    assert time.monotonic() - started > 12
+    for machine in fresh:
+        assert run.finished(machine.name), run.text
+        assert "libpam-pwquality" in str(run.changes(machine.name))
+
+
+def test_a_lock_that_stays_is_told(fresh: list[Machine], locked: Callable[[int], None]) -> None:
+    locked(60)
+    before = {machine.name: on_disk(machine) for machine in fresh}
+    command = [ANSIBLE, ",".join(before), "--become", "-m", "kijun.baseline.packages"]
+    arguments = ["-a", '{"names": ["libpam-pwquality"], "lock_timeout": 2}']
+    done = subprocess.run([*command, *arguments], cwd=ROOT, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode != 0
+    told = "packages libpam-pwquality cannot be installed: after 2 s, another process still has dpkg's lock: "
+    holder = r"Could not get lock /var/lib/dpkg/lock-frontend\. It is held by process \d+ \(python3\)"
+    for machine in fresh:
+        (error,) = re.findall(rf"^{machine.name} \| FAILED.*?^\}}", done.stdout, re.DOTALL | re.MULTILINE)
+        assert told in error
+        assert re.search(holder, error), error
+        assert differences(before[machine.name], on_disk(machine)) == {}
