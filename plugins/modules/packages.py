@@ -51,7 +51,6 @@ installed:
 
 import fcntl
 import os
-import re
 import subprocess
 import time
 
@@ -150,13 +149,7 @@ def install(module: AnsibleModule, names: list[str]) -> None:
     ]
     command = ["apt-get", "-y", "-q", *options, "--no-install-recommends", "install", "--", *names]
     done = tool(*command)
-    if done.returncode and " lock " in done.stderr:
-        held = re.search(r"Could not get lock .*?\)", done.stdout + done.stderr)
-        module.fail_json(
-            msg="packages %s cannot be installed: after %d s, another process still has dpkg's lock: %s"
-            % (", ".join(names), module.params["lock_timeout"], held[0] if held else complaint(done))
-        )
-    if done.returncode:
+    if done.returncode and " lock " not in done.stderr:
         update = tool("apt-get", "-q", *options, "update")
         if update.returncode:
             module.fail_json(

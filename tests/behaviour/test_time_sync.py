@@ -72,7 +72,9 @@ def test_clock_follows_its_trusted_source(machine: Machine, verdicts: Verdicts) 
 
 
 @pytest.mark.control("TIME-01")
-def test_clock_without_a_source_is_noticed(machine: Machine, verdicts: Verdicts, changed: Callable[[str], None]) -> None:
+def test_clock_without_a_source_is_noticed(
+    machine: Machine, verdicts: Verdicts, changed: Callable[[str], None]
+) -> None:
     changed(f"sed -i 's/^server .*/server 10.213.255.254 iburst/' {CONFIGURATION}")
     assert verdicts()["TIME-01"] == "fail"
 
@@ -111,7 +113,8 @@ def test_source_planted_by_hand_or_by_dhcp_is_noticed_or_ignored(
 ) -> None:
     machine.ok(
         "mkdir -p /run/chrony-dhcp /etc/chrony/sources.d; "
-        "for f in /run/chrony-dhcp/eth0.sources /etc/chrony/sources.d/x.sources; do echo 'server 198.51.100.7' > $f; done; "
+        "for f in /run/chrony-dhcp/eth0.sources /etc/chrony/sources.d/x.sources; do "
+        "echo 'server 198.51.100.7' > $f; done; "
         "systemctl restart chrony"
     )
     assert "198.51.100.7" not in machine.ok("chronyc -n sources")
@@ -123,12 +126,16 @@ def test_source_planted_by_hand_or_by_dhcp_is_noticed_or_ignored(
 
 
 @pytest.mark.control("TIME-03")
-def test_clock_that_is_off_raises_the_alarm(machine: Machine, verdicts: Verdicts, changed: Callable[[str], None]) -> None:
+def test_clock_that_is_off_raises_the_alarm(
+    machine: Machine, verdicts: Verdicts, changed: Callable[[str], None]
+) -> None:
     assert eventually(lambda: synchronised(machine))
     assert verdicts()["TIME-03"] == "pass"
     # chronyd is told that its source is five seconds off, and takes its own clock to be.
     changed(f"sed -i -E 's/^(server [^ ]+)/\\1 offset 5/' {CONFIGURATION}")
-    assert eventually(lambda: machine.run("journalctl -u chrony -o cat -S -5min | grep -E 'wrong by|stepped by'").rc == 0)
+    assert eventually(
+        lambda: machine.run("journalctl -u chrony -o cat -S -5min | grep -E 'wrong by|stepped by'").rc == 0
+    )
     assert verdicts()["TIME-03"] == "fail"
     machine.ok("journalctl --rotate && journalctl --vacuum-time=1s")
 
@@ -151,7 +158,9 @@ def test_service_takes_no_commands_from_the_network(
 
     assert not commanded()
     assert verdicts()["TIME-04"] == "pass"
-    changed(f"sed -i '/^cmdport/d' {CONFIGURATION} && printf 'bindcmdaddress 0.0.0.0\\ncmdallow all\\n' >> {CONFIGURATION}")
+    changed(
+        f"sed -i '/^cmdport/d' {CONFIGURATION} && printf 'bindcmdaddress 0.0.0.0\\ncmdallow all\\n' >> {CONFIGURATION}"
+    )
     assert eventually(commanded, 10), "the attack itself does not work"
     assert verdicts()["TIME-04"] == "fail"
 
@@ -202,7 +211,8 @@ def test_upstream_that_cannot_prove_itself_is_not_followed(
     # Somebody else's certificate, and no cookies from before.
     machine.ok(
         "openssl version >/dev/null 2>&1 || apt-get install -y -qq openssl >/dev/null; "
-        "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -keyout /dev/null -subj /CN=upstream "
+        "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -keyout /dev/null "
+        "-subj /CN=upstream "
         "-addext subjectAltName=DNS:upstream -days 2 -out /etc/chrony/kijun-nts-authority.pem 2>/dev/null"
     )
     changed("systemctl stop chrony; rm -f /var/lib/chrony/*.nts; true")

@@ -84,13 +84,14 @@ def playbook(name: str, hosts: Iterable[Machine | str], *arguments: str, **varia
     """Run a playbook on hosts.
 
     Args:
-        name: ``site`` or ``audit``.
+        name: ``site`` or ``audit``, or the path of another one.
         hosts: where; hosts of the lab, or names in an inventory that `arguments` give.
         arguments: further arguments of ansible-playbook.
         variables: further environment variables.
     """
+    source = name if name.endswith(".yml") else f"playbooks/{name}.yml"
     limit = ",".join(host if isinstance(host, str) else host.name for host in hosts)
-    command = [ANSIBLE_PLAYBOOK, f"playbooks/{name}.yml", "--limit", limit, *arguments]
+    command = [ANSIBLE_PLAYBOOK, source, "--limit", limit, *arguments]
     environment = {**os.environ, "ANSIBLE_STDOUT_CALLBACK": "ansible.posix.json", **variables}
     done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=600, check=False)
     return Run(done)

@@ -13,13 +13,12 @@ from typing import Any, NamedTuple
 
 import pytest
 import yaml
-from kijun_hosts import ANSIBLE_PLAYBOOK, ROOT, Machine
+from kijun_hosts import ROOT, Machine
 from kijun_lab import identity
 
 from .conftest import lab, on_each
 from .runs import Run, differences, on_disk, playbook
 
-ANSIBLE = str(Path(ANSIBLE_PLAYBOOK).with_name("ansible"))
 GOOD_HOST = "time1"
 """At the baseline from the beginning, and in every run of this file: nothing may keep it from its end."""
 
@@ -354,17 +353,14 @@ def test_a_run_waits_for_the_package_manager(fresh: list[Machine], locked: Calla
         assert "libpam-pwquality" in str(run.changes(machine.name))
 
 
-def test_a_lock_that_stays_is_told(fresh: list[Machine], locked: Callable[[int], None]) -> None:
+def test_a_lock_that_stays_is_told(fresh: list[Machine], locked: Callable[[int], None], tmp_path: Path) -> None:
+    task = {"kijun.baseline.packages": {"names": ["libpam-pwquality"], "lock_timeout": 2}}
+    impatient = tmp_path / "impatient.yml"
+    impatient.write_text(yaml.safe_dump([{"hosts": "all", "gather_facts": False, "become": True, "tasks": [task]}]))
     locked(60)
     before = {machine.name: on_disk(machine) for machine in fresh}
-    command = [ANSIBLE, ",".join(before), "--become", "-m", "kijun.baseline.packages"]
-    arguments = ["-a", '{"names": ["libpam-pwquality"], "lock_timeout": 2}']
-    done = subprocess.run([*command, *arguments], cwd=ROOT, capture_output=True, text=True, timeout=60, check=False)
-    assert done.returncode != 0
-    told = "packages libpam-pwquality cannot be installed: after 2 s, another process still has dpkg's lock: "
-    holder = r"Could not get lock /var/lib/dpkg/lock-frontend\. It is held by process \d+ \(python3\)"
+    run = playbook(str(impatient), fresh)
     for machine in fresh:
-        (error,) = re.findall(rf"^{machine.name} \| FAILED.*?^\}}", done.stdout, re.DOTALL | re.MULTILINE)
-        assert told in error
-        assert re.search(holder, error), error
+        told = r"process \d+ \(python3\) holds dpkg's lock /var/lib/dpkg/lock-frontend, after 2 s still"
+        assert re.search(told, run.error(machine.name)), run.error(machine.name)
         assert differences(before[machine.name], on_disk(machine)) == {}
