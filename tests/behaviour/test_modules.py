@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shlex
 import subprocess
 import tempfile
@@ -31,18 +32,18 @@ time.sleep({})
 """
 
 
+Arguments = dict[str, Any]
 Result = dict[str, Any]
 
 
-def runs(machine: Machine, module: str, arguments: dict[str, Any], *checks: bool, **variables: Any) -> list[Result]:
+def runs(machine: Machine, module: str, *calls: tuple[Arguments, bool], **variables: Any) -> list[Result]:
     """Run a module several times, and return its results.
 
     Args:
         machine: the host.
         module: the module.
-        arguments: its arguments.
-        checks: for each run, whether it is a check run.
-        variables: variables of the play.
+        calls: for each run, its arguments and whether it is a check run.
+        variables: variables of the play, beside those of role authentication for what asks for them.
     """
     tasks: list[dict[str, Any]] = [
         {
@@ -51,32 +52,38 @@ def runs(machine: Machine, module: str, arguments: dict[str, Any], *checks: bool
             "ignore_errors": True,
             "register": f"result{number}",
         }
-        for number, check in enumerate(checks)
+        for number, (arguments, check) in enumerate(calls)
     ]
+    results = ", ".join(f"result{number}" for number in range(len(calls)))
+    tasks.append({"ansible.builtin.debug": {"msg": "{{ [%s] | to_json }}" % results}})
+    files = ROLE if module in ("preflight", "control_audit") else []
     with tempfile.TemporaryDirectory() as folder:
-        results = "{{ [" + ", ".join(f"result{number}" for number in range(len(checks))) + "] | to_json }}"
-        copy = {"content": results, "dest": f"{folder}/results.json", "mode": "0600"}
-        tasks.append({"ansible.builtin.copy": copy, "delegate_to": "localhost", "become": False})
-        play = {"hosts": machine.name, "become": True, "gather_facts": False, "vars": variables, "tasks": tasks}
+        play = {"hosts": machine.name, "become": True, "gather_facts": False, "tasks": tasks}
         Path(folder, "play.yml").write_text(yaml.safe_dump([play]), encoding="utf-8")
-        command = [ANSIBLE_PLAYBOOK, f"{folder}/play.yml", *(word for path in ROLE for word in ("-e", f"@{path}"))]
+        extra = [*(f"@{path}" for path in files), json.dumps(variables)]
         done = subprocess.run(
-            [*command, "-e", json.dumps(variables)],
+            [ANSIBLE_PLAYBOOK, f"{folder}/play.yml", *(word for given in extra for word in ("-e", given))],
             cwd=ROOT,
-            env={**os.environ, "KIJUN_REPORT_DIR": folder},
+            env={**os.environ, "KIJUN_REPORT_DIR": folder, "ANSIBLE_CALLBACK_RESULT_FORMAT": "json"},
             capture_output=True,
             text=True,
             timeout=300,
             check=False,
         )
-        assert done.returncode == 0, done.stdout + done.stderr
-        found: list[Result] = json.loads(Path(folder, "results.json").read_text(encoding="utf-8"))
-        return found
+    printed = re.findall(r'^ +"msg": (".*")$', done.stdout, re.MULTILINE)
+    assert done.returncode == 0, done.stdout + done.stderr
+    found: list[Result] = json.loads(json.loads(printed[-1]))
+    return found
 
 
-def run(machine: Machine, module: str, arguments: dict[str, Any], check: bool = False, **variables: Any) -> Result:
+def run(machine: Machine, module: str, arguments: Arguments) -> Result:
     """Run a module once."""
-    return runs(machine, module, arguments, check, **variables)[0]
+    return runs(machine, module, (arguments, False))[0]
+
+
+def in_four(arguments: Arguments) -> list[tuple[Arguments, bool]]:
+    """The calls check, run, check, run."""
+    return [(arguments, True), (arguments, False)] * 2
 
 
 def four_runs(machine: Machine, module: str, arguments: dict[str, Any], told: str) -> Any:
@@ -91,7 +98,7 @@ def four_runs(machine: Machine, module: str, arguments: dict[str, Any], told: st
     Returns:
         What it did.
     """
-    results = runs(machine, module, arguments, True, False, True, False)
+    results = runs(machine, module, *in_four(arguments))
     assert not any(result["failed"] for result in results), results
     assert [result["changed"] for result in results] == [True, True, False, False], results
     assert results[0][told] == results[1][told], "the check run predicted something else"
@@ -151,7 +158,7 @@ def test_packages_finishes_what_was_interrupted(machine: Machine, unpacked: None
 
 
 def test_packages_finishes_what_was_interrupted_of_others(machine: Machine, unpacked: None) -> None:
-    results = runs(machine, "packages", {"names": ["bash"]}, True, False, True, False)
+    results = runs(machine, "packages", *in_four({"names": ["bash"]}))
     assert [result["changed"] for result in results] == [True, True, False, False]
     assert status(machine) == "ii"
 
@@ -163,11 +170,12 @@ def test_packages_while_another_process_holds_the_lock(
     request.getfixturevalue(before)
     was = status(machine)
     holder = hold_lock(30)
-    result = run(machine, "packages", {"names": [PACKAGE], "lock_timeout": 1})
+    mine, others = {"names": [PACKAGE], "lock_timeout": 1}, {"names": ["bash"]}
+    result, predicted = runs(machine, "packages", (mine, False), (others, True))
     assert result["failed"]
     assert f"process {holder} (python3) holds dpkg's lock /var/lib/dpkg/lock-frontend" in result["msg"]
     assert status(machine) == was
-    assert run(machine, "packages", {"names": ["bash"]}, check=True)["changed"] is (before == "unpacked")
+    assert predicted["changed"] is (before == "unpacked")
 
 
 def test_packages_waits_for_a_lock_that_is_released(
@@ -227,29 +235,26 @@ def test_units_unmasks_what_must_run(machine: Machine, unit: str) -> None:
         machine.run(f"systemctl disable --now {unit}; rm -f {vendors}/{unit}")
 
 
-def test_units_restarts_what_runs_since_before_its_file(machine: Machine, unit: str) -> None:
-    machine.ok(f"systemctl start {unit} && touch /etc/kijun-test.conf")
-    before = machine.ok(f"systemctl show -P MainPID {unit}")
-    wish = {"units": [{"name": unit, "state": "started", "restarted_after": ["/etc/kijun-test.conf", "/etc/gone"]}]}
-    assert four_runs(machine, "units", wish, "units") == {unit: ["restart"]}
-    assert machine.ok(f"systemctl show -P MainPID {unit}; rm /etc/kijun-test.conf") != before
-
-
-def test_units_leaves_one_that_was_started_just_after_its_file(machine: Machine, unit: str) -> None:
-    machine.ok(f"touch /etc/kijun-test.conf && systemctl start {unit}")
-    wish = {"units": [{"name": unit, "state": "started", "restarted_after": ["/etc/kijun-test.conf"]}]}
-    assert run(machine, "units", wish)["changed"] is False
-    machine.ok("rm /etc/kijun-test.conf")
+def test_units_restarts_what_runs_since_before_its_file_and_nothing_else(machine: Machine, unit: str) -> None:
+    machine.ok(f"touch /etc/kijun-test.early && systemctl start {unit} && touch /etc/kijun-test.late")
+    process = machine.ok(f"systemctl show -P MainPID {unit}")
+    early, late = (
+        {"units": [{"name": unit, "state": "started", "restarted_after": ["/etc/gone", f"/etc/kijun-test.{when}"]}]}
+        for when in ("early", "late")
+    )
+    results = runs(machine, "units", (early, False), *in_four(late))
+    assert [result["units"] for result in results] == [{}, {unit: ["restart"]}, {unit: ["restart"]}, {}, {}]
+    assert machine.ok(f"systemctl show -P MainPID {unit}; rm /etc/kijun-test.*") != process
 
 
 def test_units_names_the_unit_that_is_missing(machine: Machine) -> None:
-    wish = {"name": "kijun-no-such.service", "enabled": True, "state": "started"}
-    assert run(machine, "units", {"units": [wish]}, check=True)["changed"] is True
-    result = run(machine, "units", {"units": [wish]})
+    wish = {"units": [{"name": "kijun-no-such.service", "enabled": True, "state": "started"}]}
+    gone = {"units": [{"name": "kijun-no-such.service", "enabled": False, "state": "stopped"}]}
+    predicted, result, nothing = runs(machine, "units", (wish, True), (wish, False), (gone, False))
+    assert predicted["changed"] is True
     assert result["failed"]
     assert "kijun-no-such.service" in result["msg"]
-    gone = {"name": "kijun-no-such.service", "enabled": False, "state": "stopped"}
-    assert run(machine, "units", {"units": [gone]})["changed"] is False
+    assert (nothing["failed"], nothing["changed"]) == (False, False)
 
 
 @pytest.mark.parametrize("start", ["Type=oneshot\nExecStart=/bin/false", "Type=notify\nExecStart=/bin/true"])
@@ -333,23 +338,24 @@ def nothing_written(machine: Machine) -> Iterator[None]:
 
 
 def test_preflight_changes_nothing(machine: Machine, nothing_written: None) -> None:
-    results = runs(machine, "preflight", {"roles": ["authentication"]}, True)
-    results += runs(machine, "preflight", {"roles": ["authentication"]}, False)
-    assert [(result["changed"], result["failed"]) for result in results] == [(False, False)] * 2
-    assert results[0] == results[1]
-    assert results[0]["ansible_facts"]["kijun_host"]["release"] == {"server12": "12", "server13": "13"}[machine.name]
+    arguments = {"roles": ["authentication"]}
+    for check in (True, False):  # a second one in a run does not ask the host again
+        result, again = runs(machine, "preflight", (arguments, check), (arguments, check))
+        assert [(found["changed"], found["failed"]) for found in (result, again)] == [(False, False)] * 2
+        release = result["ansible_facts"]["kijun_host"]["release"]
+        assert release == {"server12": "12", "server13": "13"}[machine.name]
+        assert "ansible_facts" not in again
 
 
 def test_preflight_refuses_before_it_asks_the_host(machine: Machine) -> None:
     roles = {"roles": ["authentication"]}
-    for result in runs(machine, "preflight", roles, True, False, authentication_lockout_attempts=0):
+    for result in runs(machine, "preflight", (roles, True), (roles, False), authentication_lockout_attempts=0):
         assert result["failed"]
         assert result["msg"].startswith("authentication_lockout_attempts is 0; it must be a whole number from 1 to 10")
 
 
 def test_control_audit_changes_nothing(machine: Machine, nothing_written: None) -> None:
-    arguments = {"controls": "{{ authentication_controls }}"}
-    results = runs(machine, "control_audit", arguments, True, False, True, False)
+    results = runs(machine, "control_audit", *in_four({"controls": "{{ authentication_controls }}"}))
     assert [(result["changed"], result["failed"]) for result in results] == [(False, False)] * 4
     for result in results:
         del result["evidence"]["host"]["time"]
@@ -359,7 +365,6 @@ def test_control_audit_changes_nothing(machine: Machine, nothing_written: None) 
 
 
 def test_control_audit_fails_the_task_when_it_is_strict(machine: Machine) -> None:
-    wrong = {"fact": "os.id", "op": "==", "value": "another"}
     control = {
         "id": "X-1",
         "title": {"en": "x", "ja": "x"},
@@ -368,9 +373,9 @@ def test_control_audit_fails_the_task_when_it_is_strict(machine: Machine) -> Non
         "scope": ["server"],
         "status": "detected",
         "clauses": ["SM-6-1"],
-        "expect": [wrong],
+        "expect": [{"fact": "os.id", "op": "==", "value": "another"}],
     }
-    assert not run(machine, "control_audit", {"controls": [control]})["failed"]
-    result = run(machine, "control_audit", {"controls": [control], "strict": True})
-    assert result["failed"]
-    assert "X-1" in result["msg"]
+    lenient, strict = (({"controls": [control], "strict": strict}, False) for strict in (False, True))
+    results = runs(machine, "control_audit", lenient, strict)
+    assert [result["failed"] for result in results] == [False, True]
+    assert "X-1" in results[1]["msg"]

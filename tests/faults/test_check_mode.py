@@ -26,7 +26,7 @@ DRIFTS = {
     },
     "packages and services": {
         "package": f"{QUIETLY} remove libpam-pwquality >/dev/null",
-        "service": "systemctl stop chrony",
+        "service": "systemctl mask --now chrony",
         "timer's file": f"echo '# mine' >> {UNITS}/{TIMER}; systemctl daemon-reload; systemctl restart {TIMER}",
         "mount": "systemctl stop run-faillock.mount",
         "directory": "rm -r /usr/local/lib/kijun",
@@ -41,7 +41,6 @@ DRIFTS = {
         "timer's file, noticed": f"rm {UNITS}/{TIMER}; systemctl daemon-reload",
         "ages": "sed -i -E 's/^(worker:[^:]*:)[0-9]+:/\\1:/' /etc/shadow",
     },
-    "masked": {"time service": "systemctl mask --now chrony"},
     "replaced": {"time service": f"{QUIETLY} install systemd-timesyncd >/dev/null"},
 }
 """What somebody did by hand -> how, in groups of what shows apart from one another in a run's results."""
@@ -80,12 +79,4 @@ def test_check_predicts_a_fresh_host(fresh: list[Machine]) -> None:
 def test_check_predicts_a_drifted_host(hardened: list[Machine], drift: str) -> None:
     on_each(hardened, lambda machine: make_person(machine, "worker"))
     on_each(hardened, lambda machine: [machine.ok(command) for command in DRIFTS[drift].values()])
-    assert_exact(hardened)
-
-
-def test_check_predicts_a_host_that_drifted_in_every_way(hardened: list[Machine]) -> None:
-    """What is missing altogether can hide what is wrong with it: the predictions must hold together, too."""
-    on_each(hardened, lambda machine: make_person(machine, "worker"))
-    for drift in ("settings", "packages and services", "masked"):
-        on_each(hardened, lambda machine, drift=drift: [machine.ok(command) for command in DRIFTS[drift].values()])
     assert_exact(hardened)

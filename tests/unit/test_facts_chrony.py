@@ -15,10 +15,12 @@ HostWith = Callable[[dict[str, str]], Host]
 
 CONF = "/etc/chrony/chrony.conf"
 TRACKING = (
-    "0AD55E29,upstream,2,1795258800.123456789,-0.000012345,0.000001,0.000002,-1.5,0.0,0.1,0.001,0.002,64.4,Normal\n"
+    "0AD50029,upstream,2,1795260670.870740369,-0.000010587,-0.000000461,0.000002791,0.000,0.000,0.007,"
+    "0.000043603,0.000174195,128.4,Normal\n"
 )
 UNSYNCHRONISED = (
-    "00000000,,0,0.000000000,0.000000000,0.000000000,0.000000000,0.000,0.000,0.000,1.0,1.0,0.0,Not synchronised\n"
+    "00000000,,0,0.000000000,0.000000000,0.000000000,0.000000000,0.000,0.000,0.000,1.000000000,1.000000000,0.0,"
+    "Not synchronised\n"
 )
 SOURCES = "^,*,upstream,1,6,377,12,-0.000012345,-0.000012000,0.000300000\n"
 KEYS = {"worst_step", "nts_unauthenticated"}
@@ -66,7 +68,7 @@ def test_a_synchronised_clock(read: Reader) -> None:
         "synchronised": True,
         "reference": "upstream",
         "stratum": 2,
-        "offset": 0.000012345,
+        "offset": 0.000010587,
         "worst_step": 0.0,
     }
 

@@ -303,11 +303,21 @@ def test_a_file_that_cannot_be_looked_at_is_unreadable(
 
 
 def test_settings_of_sshd(host_with: HostWith, monkeypatch: pytest.MonkeyPatch) -> None:
-    host = host_with({"/usr/sbin/sshd": ""})
-    prints(monkeypatch, host, "permitemptypasswords no\nacceptenv LANG\nacceptenv LC_*\nport 22\n")
+    host = host_with({"/usr/sbin/sshd": "", "/run/sshd/x": ""})
+    ran = prints(monkeypatch, host, "permitemptypasswords no\nacceptenv LANG\nacceptenv LC_*\nport 22\n")
     found = sshd(host, set())
     assert (found["permitemptypasswords"], found["acceptenv"]) == ("no", ["LANG", "LC_*"])
     assert found["gone"] is None
+    assert ran == [("/usr/sbin/sshd", "-T")]
+
+
+def test_an_sshd_that_does_not_run_is_given_the_folder_it_asks_for(
+    host_with: HostWith, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    host = host_with({"/usr/sbin/sshd": ""})
+    ran = prints(monkeypatch, host, "permitemptypasswords no\n")
+    assert sshd(host, set())["permitemptypasswords"] == "no"
+    assert ran[0][:2] == ("unshare", "--mount")
 
 
 def test_where_no_sshd_is_installed_nothing_is_set(host_with: HostWith, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """PAM stacks: how they are read, what they decide, and which changes to Debian's and ours let somebody in.
 
-tests/behaviour/test_pam_simulation.py holds the same simulator against libpam itself.
+tests/behaviour/test_facts.py holds the same simulator against libpam itself.
 """
 
 from __future__ import annotations

@@ -80,7 +80,7 @@ def molecule(scenario: str, lab: int) -> Part:
 
 FORKING = "tests/unit/test_file_transaction.py"
 
-MODULES = "test_modules or test_config_files or test_pam_simulation"
+MODULES = "test_modules or test_config_files or test_facts"
 """What of tests/behaviour is about no role; the roles' attacks are run by molecule."""
 
 # Parts that stand together run side by side; two cores carry two.

@@ -1,18 +1,22 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The audit's simulation of PAM against libpam itself: random stacks of pam_debug(8), decided by both."""
+"""Facts against what the host's own programs and libraries make of the same files."""
 
 from __future__ import annotations
 
 import json
 import os
+import shlex
+from collections.abc import Iterator
+from typing import Any
 
+import pytest
 from ansible_collections.kijun.baseline.plugins.plugin_utils.host_python import archive
 
 from .conftest import Machine
 
 STACKS = 600
 
-ON_THE_HOST = r"""
+LIBPAM = r"""
 import base64, ctypes, json, os, pathlib, random, shutil, sys, tempfile
 
 fd = os.memfd_create("kijun")
@@ -112,10 +116,94 @@ print(json.dumps([counts, wrong]))
 """
 
 
+LIBPWQUALITY = """
+import ctypes, json
+library = ctypes.CDLL("libpwquality.so.1")
+library.pwquality_default_settings.restype = ctypes.c_void_p
+settings = ctypes.c_void_p(library.pwquality_default_settings())
+assert library.pwquality_read_config(settings, None, ctypes.byref(ctypes.c_void_p())) == 0
+def value(number):
+    found = ctypes.c_int()
+    assert library.pwquality_get_int_value(settings, number, ctypes.byref(found)) == 0
+    return found.value
+print(json.dumps({{name: value(number) for name, number in {numbers}.items()}}))
+"""
+READER = """
+import base64, json, os, sys
+fd = os.memfd_create("kijun")
+os.write(fd, base64.b64decode("{archive}"))
+sys.path.insert(0, "/proc/self/fd/%d" % fd)
+from kijun.facts.{module} import {fact}
+from kijun.facts.host import Host
+print(json.dumps({fact}(Host(), set())))
+"""
+NUMBERS = {
+    "difok": 1,
+    "minlen": 3,
+    "dcredit": 4,
+    "ucredit": 5,
+    "lcredit": 6,
+    "ocredit": 7,
+    "minclass": 8,
+    "maxrepeat": 9,
+    "dictcheck": 15,
+    "usercheck": 16,
+    "enforcing": 17,
+    "retry": 18,
+    "enforce_for_root": 19,
+    "local_users_only": 20,
+}
+"""Settings, and their numbers in pwquality.h."""
+
+
+def read(machine: Machine, module: str, fact: str) -> dict[str, Any]:
+    """Read a fact on the host."""
+    shipped = archive(("verdict.py", "facts/*.py"))
+    return json.loads(machine.python(READER.format(archive=shipped, module=module, fact=fact)))
+
+
+@pytest.fixture
+def pwquality_files(machine: Machine) -> Iterator[None]:
+    """Files of pwquality that contradict each other, in the forms that lines may have."""
+    folder = "/etc/security/pwquality.conf"
+    install = "DEBIAN_FRONTEND=noninteractive apt-get -qq -y install --no-install-recommends libpam-pwquality"
+    machine.ok(f"dpkg -s libpam-pwquality >/dev/null || {install} || (apt-get -qq update && {install})")
+    machine.ok(f"mkdir -p {folder}.d && cp -a {folder} /run/pwquality.before")
+    texts = {
+        f"{folder}.d/20-last.conf": "minlen = 20\nucredit = -1\nlcredit = -2\ndcredit=3",
+        f"{folder}.d/10-first.conf": "minlen 10\nucredit=5\nenforce_for_root\n",
+        f"{folder}.d/99-not.txt": "minlen = 99\n",
+        folder: "  minlen  =15 # remark\n#minlen = 1\n\nocredit\t-1\nmaxrepeat = 3\n",
+    }
+    for path, text in texts.items():
+        machine.ok(f"printf %s {shlex.quote(text)} > {path}")
+    yield
+    machine.ok(f"rm -f {folder}.d/10-first.conf {folder}.d/20-last.conf {folder}.d/99-not.txt")
+    machine.ok(f"cat /run/pwquality.before > {folder}")
+
+
+def test_settings_of_pwquality_are_what_its_library_reads(machine: Machine, pwquality_files: None) -> None:
+    real = json.loads(machine.python(LIBPWQUALITY.format(numbers=NUMBERS)))
+    ours = read(machine, "pam", "pwquality")
+    assert {name: int(ours.get(name) or 0) for name in NUMBERS} == real
+    assert (real["minlen"], real["ucredit"], real["lcredit"], real["ocredit"]) == (15, -1, -2, -1)
+
+
+def test_settings_of_an_sshd_that_does_not_run_are_read(machine: Machine) -> None:
+    running = read(machine, "sshd", "sshd")
+    assert running["permitemptypasswords"] == "no"
+    shipped = archive(("verdict.py", "facts/*.py"))
+    source = READER.format(archive=shipped, module="sshd", fact="sshd")
+    # The folder is away for this one process, as where sshd does not run.
+    stopped = f"mount -t tmpfs none /run && exec python3 -c {shlex.quote(source)}"
+    assert json.loads(machine.ok(f"unshare --mount sh -c {shlex.quote(stopped)}")) == running
+    assert machine.ok("stat -c %F /run/sshd") == "directory\n"
+
+
 def test_the_simulation_decides_as_libpam_does(machine: Machine) -> None:
     seed = int(os.environ.get("KIJUN_SEED", "20261121"))
     shipped = archive(("verdict.py", "facts/__init__.py", "facts/host.py", "facts/pam_stack.py"))
-    counts, wrong = json.loads(machine.python(ON_THE_HOST.format(archive=shipped, seed=seed, stacks=STACKS)))
+    counts, wrong = json.loads(machine.python(LIBPAM.format(archive=shipped, seed=seed, stacks=STACKS)))
     assert not wrong, f"{len(wrong)} of {STACKS} stacks, seed {seed}; the first: {json.dumps(wrong[0], indent=1)}"
     assert sum(counts.values()) == STACKS
     assert min(counts["success"], counts["perm_denied"], counts["new_authtok_reqd"]) > STACKS / 20, counts
