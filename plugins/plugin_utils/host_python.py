@@ -16,7 +16,7 @@ import pathlib
 import zipfile
 from typing import Any
 
-from ansible.errors import AnsibleActionFail
+from ansible.errors import AnsibleActionFail, AnsibleConnectionFailure, AnsibleError
 from ansible.plugins.action import ActionBase
 
 LAUNCHER = """\
@@ -70,14 +70,22 @@ class HostPythonAction(ActionBase):
             What it printed.
 
         Raises:
-            AnsibleActionFail: the host's Python did not answer; says what it printed.
+            AnsibleActionFail: the user cannot become root there, or the host's Python did not answer; says why.
         """
         python = variables.get("ansible_python_interpreter") or ""
         if not python.startswith("/"):
             python = "/usr/bin/python3"
         script = LAUNCHER.format(archive=archive(shipped), module=module, argument=json.dumps(argument, default=str))
         self._display.vvvv("%s payload: %d bytes" % (module, len(script)), host=variables["inventory_hostname"])
-        done = self._low_level_execute_command(python + " -I -S -", in_data=script.encode(), sudoable=True)
+        try:
+            done = self._low_level_execute_command(python + " -I -S -", in_data=script.encode(), sudoable=True)
+        except AnsibleConnectionFailure:
+            raise
+        except AnsibleError as error:  # the connection's way of saying that sudo refused
+            raise AnsibleActionFail(
+                "%s cannot become root on this host: %s; sudo must let that user, without a password or with the one "
+                "in ansible_become_password (--ask-become-pass)" % (variables.get("ansible_user") or "the user", error)
+            ) from None
         try:
             answer: dict[str, Any] = json.loads(done["stdout"].strip().splitlines()[-1])
         except (IndexError, ValueError):

@@ -9,6 +9,7 @@ import shlex
 import subprocess
 import tempfile
 from collections.abc import Iterable
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -53,11 +54,17 @@ class Run:
         # What the callback kijun.baseline.evidence printed behind it.
         self.text = done.stdout[start + end :] + done.stderr
         self.stats: dict[str, dict[str, int]] = told["stats"]
+        self._tasks = [task["task"] for play in told["plays"] for task in play["tasks"]]
         self.results: dict[str, list[tuple[str, dict[str, Any]]]] = {}
         for play in told["plays"]:
             for task in play["tasks"]:
                 for host, result in task["hosts"].items():
                     self.results.setdefault(host, []).append((task["task"]["name"], result))
+
+    def seconds_in(self, name: str) -> float:
+        """How long a task took; 0 when it did not run."""
+        times = [task["duration"] for task in self._tasks if task["name"] == name]
+        return sum((_time(one["end"]) - _time(one["start"])).total_seconds() for one in times)
 
     def changes(self, host: str) -> dict[str, dict[str, Any]]:
         """The tasks that changed a host, or in check mode would have, and what they say of it."""
@@ -80,6 +87,10 @@ class Run:
         return bool(stats["ok"]) and not stats["failures"] and not stats["unreachable"]
 
 
+def _time(text: str) -> datetime:
+    return datetime.fromisoformat(text)
+
+
 def playbook(name: str, hosts: Iterable[Machine | str], *arguments: str, **variables: str) -> Run:
     """Run a playbook on hosts.
 
@@ -93,7 +104,16 @@ def playbook(name: str, hosts: Iterable[Machine | str], *arguments: str, **varia
     limit = ",".join(host if isinstance(host, str) else host.name for host in hosts)
     command = [ANSIBLE_PLAYBOOK, source, "--limit", limit, *arguments]
     environment = {**os.environ, "ANSIBLE_STDOUT_CALLBACK": "ansible.posix.json", **variables}
-    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=600, check=False)
+    done = subprocess.run(
+        command,
+        cwd=ROOT,
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=600,
+        check=False,
+    )
     return Run(done)
 
 

@@ -229,7 +229,7 @@ FAULTS = {
     "no right to sudo": Fault(
         ("mv /etc/sudoers.d/kijun-lab-admin /root/",),
         "mv /root/kijun-lab-admin /etc/sudoers.d/",
-        ("sudo",),
+        ("admin cannot become root on this host", "Missing sudo password", "ansible_become_password"),
     ),
     "read-only /etc/security": Fault(
         ("mount --bind /etc/security /etc/security && mount -o remount,bind,ro /etc/security",),

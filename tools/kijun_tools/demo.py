@@ -7,16 +7,18 @@ import argparse
 import json
 import os
 import secrets
+import shutil
 import subprocess
 import sys
 import time
 from collections.abc import Iterable
 from pathlib import Path
 
-from kijun_lab import description, identity
+from kijun_lab import description, hosts, identity
 
 ROOT = Path(__file__).resolve().parents[2]
-REPORTS = ROOT / "reports"
+REPORTS = ROOT / "reports" / "demo"
+"""A folder of its own: `make demo-down` removes it, and nobody else's audits with it."""
 INSTANCE = "0"
 TARGET = "server13"
 PERSON = "demo"
@@ -171,12 +173,13 @@ def demo() -> None:
 
 def down() -> None:
     """Remove everything that the demo made: hosts, images and reports."""
-    run("lab/lab", "down", "--all")
-    for folder in sorted(REPORTS.glob("*/report.html")):
-        subprocess.run(["rm", "-rf", "--", str(folder.parent)], check=True)
-    (REPORTS / "latest").unlink(missing_ok=True)
-    if REPORTS.is_dir() and not any(REPORTS.iterdir()):
-        REPORTS.rmdir()
+    others = [number for number in hosts.instances() if str(number) != INSTANCE]
+    if others:
+        run("lab/lab", "down")
+        print(f"The lab's images stay: instance {', '.join(map(str, others))} uses them (lab/lab down --all).")
+    else:
+        run("lab/lab", "down", "--all")
+    shutil.rmtree(REPORTS, ignore_errors=True)
 
 
 def main() -> int:
@@ -185,6 +188,7 @@ def main() -> int:
     parser.add_argument("action", nargs="?", choices=["up", "down"], default="up")
     action = parser.parse_args().action
     os.environ.update({"KIJUN_LAB": INSTANCE, "PATH": f"{ROOT / '.venv' / 'bin'}:{os.environ['PATH']}"})
+    os.environ["KIJUN_REPORT_DIR"] = str(REPORTS)
     os.environ.pop("KIJUN_REPORT_BEFORE", None)
     try:
         if action == "down":
