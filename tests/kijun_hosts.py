@@ -75,14 +75,20 @@ class Machine:
         """Whether a login by password over SSH succeeds and runs a command that prints `welcome`."""
         line = ["sshpass", "-e", *self.ssh(user, *BY_PASSWORD), command]
         done = subprocess.run(
-            line, env={**os.environ, "SSHPASS": password}, capture_output=True, text=True, timeout=60, check=False
+            line,
+            env={**os.environ, "SSHPASS": password},
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
         )
         return done.stdout == "welcome\n"
 
     def logs_in_by_key(self, user: str, command: str = "echo welcome") -> bool:
         """Whether a login by the lab's key succeeds and runs a command that prints `welcome`."""
         line = [*self.ssh(user, "-o", "BatchMode=yes", "-i", str(identity.USER_KEY)), command]
-        done = subprocess.run(line, capture_output=True, text=True, timeout=60, check=False)
+        done = subprocess.run(line, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60, check=False)
         return done.stdout == "welcome\n"
 
     def terminal(self, user: str, password: str, command: str = "") -> pexpect.spawn:
@@ -96,7 +102,9 @@ class Machine:
     def playbook(self, name: str, *arguments: str) -> subprocess.CompletedProcess[str]:
         """Run a playbook on this host."""
         command = [ANSIBLE_PLAYBOOK, f"playbooks/{name}.yml", "--limit", self.name, *arguments]
-        return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=600, check=False)
+        return subprocess.run(
+            command, cwd=ROOT, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=600, check=False
+        )
 
     def site(self, *arguments: str) -> str:
         """Bring the host to the baseline; return what was printed."""

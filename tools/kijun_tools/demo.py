@@ -98,7 +98,9 @@ def logs_in(address: str, password: str) -> bool:
     ]
     given = [word for option in options for word in ("-o", option)]
     command = ["sshpass", "-e", "ssh", *given, f"{PERSON}@{address}", "true"]
-    done = subprocess.run(command, env={**os.environ, "SSHPASS": password}, capture_output=True, check=False)
+    done = subprocess.run(
+        command, env={**os.environ, "SSHPASS": password}, stdin=subprocess.DEVNULL, capture_output=True, check=False
+    )
     return done.returncode == 0
 
 
