@@ -166,8 +166,8 @@ def remove(instance: int) -> None:
 
 def instances() -> list[int]:
     """The instances of which there is anything on this machine."""
-    labels = f'{{{{index .Labels "{INSTANCE_LABEL}"}}}}'
-    of_networks = podman("network", "ls", "--filter", f"label={INSTANCE_LABEL}", "--format", labels).stdout.split()
+    networks = json.loads(podman("network", "ls", "--filter", f"label={INSTANCE_LABEL}", "--format", "json").stdout)
+    of_networks = [network["labels"][INSTANCE_LABEL] for network in networks]
     return sorted({int(text) for text in of_networks} | {int(item.instance) for item in containers().values()})
 
 
