@@ -98,6 +98,9 @@ PROPERTIES = ("LoadState", "ActiveState", "UnitFileState", "NeedDaemonReload", "
 STARTED = "%Y-%m-%d %H:%M:%S.%f %Z"
 """How systemctl writes a time, behind the weekday."""
 
+TICK = 0.01
+"""Seconds by which a file's time of change may lag: the kernel takes it from the last tick, systemd from the clock."""
+
 ENABLED = ("enabled", "enabled-runtime", "static", "alias", "indirect", "generated")
 """States of unit files that need no enabling, systemctl(1) is-enabled."""
 
@@ -174,7 +177,8 @@ def outdated(wish: dict[str, Any], now: dict[str, str], changed: list[str]) -> b
     if not text:
         return False
     started = datetime.datetime.strptime(text, STARTED).replace(tzinfo=datetime.timezone.utc).timestamp()
-    return any(os.path.exists(path) and os.stat(path).st_ctime > started for path in wish["restarted_after"])
+    paths = [path for path in wish["restarted_after"] if os.path.exists(path)]
+    return any(os.stat(path).st_ctime + TICK > started for path in paths)
 
 
 def steps(wish: dict[str, Any], now: dict[str, str], changed: list[str]) -> list[str]:

@@ -236,7 +236,7 @@ def test_units_unmasks_what_must_run(machine: Machine, unit: str) -> None:
 
 
 def test_units_restarts_what_runs_since_before_its_file_and_nothing_else(machine: Machine, unit: str) -> None:
-    machine.ok(f"touch /etc/kijun-test.early && systemctl start {unit} && touch /etc/kijun-test.late")
+    machine.ok(f"touch /etc/kijun-test.early && sleep 0.1 && systemctl start {unit} && touch /etc/kijun-test.late")
     process = machine.ok(f"systemctl show -P MainPID {unit}")
     early, late = (
         {"units": [{"name": unit, "state": "started", "restarted_after": ["/etc/gone", f"/etc/kijun-test.{when}"]}]}
