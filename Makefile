@@ -32,7 +32,7 @@ test-fast: .venv/installed ## linters and unit tests; no host
 	tools/test fast
 
 molecule: .venv/installed ## one scenario: make molecule SCENARIO=time_sync
-	tools/test molecule-$(or $(SCENARIO),$(error SCENARIO is not set: authentication or time_sync))
+	tools/test molecule-$(or $(SCENARIO),$(error SCENARIO is not set: accounts, authentication or time_sync))
 
 bench: .venv/installed ## measure, as ratios to a ping
 	tools/bench

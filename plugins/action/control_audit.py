@@ -17,8 +17,9 @@ from ..plugin_utils.controls import (
     reason_not_applicable,
 )
 from ..plugin_utils.host_python import HostPythonAction
+from .accounts_state import READERS
 
-SHIPPED = ("auditor.py", "verdict.py", "facts/*.py")
+SHIPPED = ("auditor.py", "verdict.py", "facts/*.py", *("host_accounts/%s.py" % name for name in READERS))
 """What runs on the host, below plugins/module_utils."""
 
 SENT: tuple[str, ...] = ("id", "expect", "deviation", "sensitive")

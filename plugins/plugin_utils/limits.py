@@ -53,6 +53,29 @@ def _source(value: Any) -> bool:
     )
 
 
+def _texts(value: Any) -> bool:
+    return isinstance(value, dict) and all(
+        isinstance(name, str) and isinstance(text, str) and text.strip() and "\n" not in text
+        for name, text in value.items()
+    )
+
+
+def _departments(value: Any) -> bool:
+    return isinstance(value, dict) and all(
+        isinstance(name, str) and isinstance(about, dict) and set(about) == {"manager"} and about["manager"]
+        for name, about in value.items()
+    )
+
+
+def _reasons(value: Any) -> bool:
+    return isinstance(value, list) and all(
+        isinstance(entry, dict)
+        and set(entry) == {"name", "reason"}
+        and all(isinstance(v, str) and v.strip() for v in entry.values())
+        for entry in value
+    )
+
+
 TYPES: dict[str, tuple[str, Callable[[Any], bool]]] = {
     "int": ("a whole number", _whole),
     "float": ("a number", _fraction),
@@ -67,6 +90,9 @@ TYPES: dict[str, tuple[str, Callable[[Any], bool]]] = {
         "a list of time sources such as {name: time.example.com, nts: true}",
         lambda v: isinstance(v, list) and all(map(_source, v)),
     ),
+    "texts": ("a dictionary of names and one-line texts", _texts),
+    "departments": ("a dictionary such as {sales: {manager: NAME}}", _departments),
+    "reasons": ("a list such as [{name: deploy, reason: the automation account}]", _reasons),
     "networks": ("a list of networks such as 192.0.2.0/24", lambda v: isinstance(v, list) and all(map(_network, v))),
 }
 """Type of a limit -> how to say it, and what is of it."""

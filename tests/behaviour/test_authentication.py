@@ -45,8 +45,9 @@ def sets(machine: Machine, user: str, password: str) -> bool:
 
 
 def not_held(found: dict[str, str]) -> dict[str, str]:
-    """The verdicts other than pass and not applicable."""
-    return {control: verdict for control, verdict in found.items() if verdict not in ("pass", "not_applicable")}
+    """What of site.yml's controls does not hold. Accounts are the ledger's, which this scenario has none of."""
+    ours = {control: verdict for control, verdict in found.items() if control.startswith(("AUTH-", "TIME-"))}
+    return {control: verdict for control, verdict in ours.items() if verdict not in ("pass", "not_applicable")}
 
 
 @WAYS

@@ -56,7 +56,7 @@ def test_up_twice_keeps_what_is_on_the_hosts() -> None:
     lab("up")
     on("server12", "touch /root/mine")
     second = lab("up")
-    assert second.stdout.count(" is up (") == 6
+    assert second.stdout.count(" is up (") == 7
     on("server12", "test -e /root/mine")
 
 

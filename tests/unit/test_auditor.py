@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.kijun.baseline.plugins.action import control_audit
+from ansible_collections.kijun.baseline.plugins.action import accounts_state, control_audit
 from ansible_collections.kijun.baseline.plugins.module_utils import auditor
 from ansible_collections.kijun.baseline.plugins.module_utils.facts import host as host_module
 from ansible_collections.kijun.baseline.plugins.module_utils.facts.host import Host
@@ -174,6 +174,7 @@ def test_every_reader_travels() -> None:
         "auditor.py",
         "verdict.py",
         *(f"facts/{path.name}" for path in folder.glob("facts/*.py")),
+        *(f"host_accounts/{reader}.py" for reader in accounts_state.READERS),
     }
     assert names == {f"kijun/{name}" for name in expected}
 

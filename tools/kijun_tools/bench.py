@@ -125,9 +125,9 @@ def scale(hosts: int) -> Row:
             f"    many{n:04}: {{ansible_host: {lab.hosts[names[n % 2]].address}}}\n" for n in range(hosts)
         )
         inventory.write_text(f"servers:\n  hosts:\n{entries}", encoding="utf-8")
-        variables = ROOT / "inventories" / "lab" / "group_vars" / "all"
+        variables = ROOT / "inventories" / "lab" / "group_vars"
         given = ["-i", str(inventory)]
-        for file in sorted(variables.glob("*.yml")):
+        for file in sorted((*variables.glob("all/*.yml"), *variables.glob("lab/*.yml"))):
             given += ["-e", f"@{file}"]
         given += ["-e", f"kijun_lab_state={ROOT / '.lab'}", "-e", f"kijun_lab_network={lab.prefix}.{INSTANCE}"]
         given += ["-e", '{"time_sync_servers": ["time1"], "time_sync_nts_authority": ""}']

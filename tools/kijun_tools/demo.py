@@ -16,6 +16,8 @@ from pathlib import Path
 
 from kijun_lab import description, hosts, identity
 
+from .demo_accounts import CHECKPOINTS, HOSTS, LOGIN, ROGUE, Accounts
+
 ROOT = Path(__file__).resolve().parents[2]
 REPORTS = ROOT / "reports" / "demo"
 """A folder of its own: `make demo-down` removes it, and nobody else's audits with it."""
@@ -51,9 +53,9 @@ def run(*command: str, environment: dict[str, str] | None = None) -> None:
         raise DemoError(f"{' '.join(command)}: exit status {done.returncode}")
 
 
-def playbook(name: str, **environment: str) -> None:
+def playbook(name: str, *arguments: str, **environment: str) -> None:
     """Run a playbook on the whole lab."""
-    run("ansible-playbook", f"playbooks/{name}.yml", environment=environment)
+    run("ansible-playbook", f"playbooks/{name}.yml", *arguments, environment=environment)
 
 
 def latest_run() -> Path:
@@ -139,6 +141,61 @@ def attack(address: str) -> None:
     on_target(f"userdel -rf {PERSON} 2>/dev/null")
 
 
+def begin(clock: Clock, accounts: Accounts) -> None:
+    """An account is asked for, approved, made, handed over and used.
+
+    Raises:
+        DemoError: one of these did not come out.
+    """
+    clock.headline("The account ledger: somebody asks for an account, and nobody has approved it yet")
+    playbook("ledger_migrate")
+    accounts.apply_for_it()
+    accounts.playbook("accounts")
+    if accounts.logs_in(TARGET):
+        raise DemoError("an account was made that nobody approved")
+    clock.headline(f"Approved: it is made on {', '.join(HOSTS)}, its initial password sealed to the person's key")
+    accounts.approve()
+    accounts.playbook("accounts")
+    print(f"  opened with the person's key: {accounts.opened()}")
+    if not all(accounts.logs_in(host) for host in HOSTS):
+        raise DemoError("the person cannot log in")
+    print(f"  {LOGIN} logs in on {', '.join(HOSTS)}")
+
+
+def reconcile(clock: Clock, accounts: Accounts) -> None:
+    """An account that somebody made by hand is found.
+
+    Raises:
+        DemoError: it is not.
+    """
+    clock.headline(f"Somebody makes an account by hand on {TARGET}: the reconciliation finds it")
+    on_target(f"useradd -m {ROGUE}")
+    accounts.playbook("accounts_audit")
+    if ROGUE not in (REPORTS / "findings.csv").read_text(encoding="utf-8-sig"):
+        raise DemoError("the account that somebody made by hand was not found")
+    on_target(f"userdel -r {ROGUE} 2>/dev/null; ! getent passwd {ROGUE}")
+
+
+def end(clock: Clock, accounts: Accounts) -> None:
+    """The person leaves: closed everywhere in one run, then removed; the ledger is proven.
+
+    Raises:
+        DemoError: one of these did not come out.
+    """
+    clock.headline("The person leaves: closed on all hosts in one run, later removed, the home kept as an archive")
+    accounts.leave()
+    accounts.playbook("accounts")
+    if any(accounts.logs_in(host) for host in HOSTS):
+        raise DemoError("the leaver still logs in")
+    print(f"  {LOGIN} is refused on {', '.join(HOSTS)}")
+    accounts.remove()
+    accounts.playbook("accounts")
+    on_target(f"! getent passwd {LOGIN} && ls /var/lib/kijun/accounts/archive")
+    clock.headline("Was the ledger altered? Verified against its checkpoints, without Ansible; then its page")
+    run("tools/kijun-ledger", "verify", "--checkpoints", str(REPORTS / CHECKPOINTS))
+    accounts.playbook("accounts_audit")
+
+
 def demo() -> None:
     """Show the whole job.
 
@@ -147,8 +204,10 @@ def demo() -> None:
     """
     clock = Clock()
     lab = description.read(int(INSTANCE))
-    clock.headline("The lab: two servers, two clients and a time server, fresh, with real systemd and sshd")
+    clock.headline("The lab: servers, clients, a time server and a database server, fresh, with real systemd and sshd")
     run("lab/lab", "reset")
+    for left_over in (*REPORTS.glob("ledger.sqlite*"), *REPORTS.glob(CHECKPOINTS), *REPORTS.glob("handover/*")):
+        left_over.unlink()  # of a demo before this one
     clock.headline("Audit of the hosts as Debian installs them")
     playbook("audit")
     before = latest_run()
@@ -156,6 +215,10 @@ def demo() -> None:
         raise DemoError("the stock hosts do not fail")
     clock.headline("Bring them to the baseline")
     playbook("site")
+    REPORTS.mkdir(parents=True, exist_ok=True)
+    accounts = Accounts(REPORTS, playbook, {host.name: host.address for host in lab.hosts.values()})
+    begin(clock, accounts)
+    reconcile(clock, accounts)
     clock.headline("Audit again")
     playbook("audit", KIJUN_REPORT_BEFORE=str(before))
     after = verdicts(latest_run())
@@ -168,8 +231,10 @@ def demo() -> None:
         raise DemoError("the second run changed something")
     clock.headline(f"Attack: guess a password on {TARGET}")
     attack(lab.hosts[TARGET].address)
-    clock.headline(f"Done: all {after['pass']} controls of five hosts hold")
+    end(clock, accounts)
+    clock.headline(f"Done: all {after['pass']} controls of six hosts hold")
     print(f"Report, before and after: {latest_run() / 'report.html'}")
+    print(f"The account ledger: {REPORTS / 'ledger.html'}; hosts against it: {REPORTS / 'reconciliation.html'}")
     print("The lab stays up: make lab-status, make lab-shell HOST=server13; make demo-down removes it.")
 
 
@@ -191,6 +256,7 @@ def main() -> int:
     action = parser.parse_args().action
     os.environ.update({"KIJUN_LAB": INSTANCE, "PATH": f"{ROOT / '.venv' / 'bin'}:{os.environ['PATH']}"})
     os.environ["KIJUN_REPORT_DIR"] = str(REPORTS)
+    os.environ["KIJUN_LEDGER_URL"] = f"sqlite:///{REPORTS / 'ledger.sqlite'}"
     os.environ.pop("KIJUN_REPORT_BEFORE", None)
     try:
         if action == "down":

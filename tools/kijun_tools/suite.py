@@ -80,7 +80,7 @@ def molecule(scenario: str, lab: int) -> Part:
 
 FORKING = "tests/unit/test_file_transaction.py"
 
-MODULES = "test_modules or test_config_files or test_facts"
+MODULES = "test_modules or test_config_files or test_facts or test_accounts_module"
 """What of tests/behaviour is about no role; the roles' attacks are run by molecule."""
 
 # Parts that stand together run side by side; two cores carry two.
@@ -98,7 +98,12 @@ HOSTS: list[tuple[Part, ...]] = [
     (pytest("lab", "lab", lab=6),),
     (molecule("authentication", lab=1), molecule("time_sync", lab=2)),
     (pytest("faults", "faults", lab=3), pytest("modules", "behaviour", "-k", MODULES, lab=7)),
-    (pytest("report", "report"), pytest("layouts", "layouts", lab=5)),
+    (
+        molecule("accounts", lab=8),
+        pytest("ledger-server", "behaviour/test_ledger_server.py", "--lab-hosts=server12,ledger", lab=10),
+    ),
+    (pytest("report", "report"), pytest("ledger", "ledger", lab=9)),
+    (pytest("layouts", "layouts", lab=5),),
 ]
 SUITES = {"fast": FAST, "all": FAST + HOSTS}
 

@@ -60,6 +60,20 @@ FACTS: dict[str, Fact] = {
             "malformed": "lines of passwd, shadow and group that are not of their form: file:line problem",
         },
     ),
+    "ledger": Fact(
+        "ledger:ledger",
+        "The account ledger as it was applied to this host last, and where the host has drifted from it.",
+        {
+            "present": "true when the ledger was applied to this host",
+            "unregistered": "accounts of people (UID_MIN to UID_MAX) that are not in it",
+            "missing": "accounts that it has and the host has not",
+            "differing": "account -> what differs: groups, sudo, keys, shell, expires, locked",
+            "not_withdrawn": "account that must be locked or gone -> what still stands: account, password, keys, ...",
+            "shared_keys": "fingerprint of an SSH key -> accounts that it opens, where these are several",
+            "unused": "account that can be logged in to -> days since its last login or its beginning, or null",
+            "never_changed": "account whose issued password was never changed -> days since it was issued",
+        },
+    ),
     "pam": Fact(
         "pam:pam",
         "PAM stacks as they really resolve through includes, pam.conf(5).",

@@ -1,0 +1,120 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What the actions on ledgers have in common: which ledger, who acts, what the inventory and the organisation know."""
+
+from __future__ import annotations
+
+import os
+import pwd
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+from ansible.errors import AnsibleActionFail
+from ansible.plugins.action import ActionBase
+
+from .ledger import checkpoints
+from .ledger.books.accounts import AccountContext
+from .ledger.engine import Ledger
+from .ledger.errors import LedgerError
+
+DEFAULT_URL = "sqlite:///ledger/kijun.sqlite"
+"""The ledger of a checkout: a file in the directory that playbooks are run from."""
+
+SYSLOG_SOCKET = "/dev/log"
+
+URL_ARGUMENT = {"url": {"type": "str", "no_log": True}}
+CHANGE_ARGUMENTS = {**URL_ARGUMENT, "actor": {"type": "str"}}
+"""Arguments of every action on a ledger, and of those that write to it."""
+
+
+class LedgerAction(ActionBase):
+    """An action that works on the controller, beside whatever host it is run for."""
+
+    TRANSFERS_FILES = False
+    _requires_connection = False
+    _supports_check_mode = True
+    _supports_diff = True
+
+    def arguments(self, specification: dict[str, Any], **checks: Any) -> dict[str, Any]:
+        """The task's arguments, checked.
+
+        Args:
+            specification: Ansible's argument specification.
+            checks: its further rules, such as mutually_exclusive.
+
+        Raises:
+            AnsibleActionFail: they are not of that form.
+        """
+        _, arguments = self.validate_argument_spec(specification, **checks)
+        return dict(arguments)
+
+    def variable(self, variables: Mapping[str, Any], name: str, default: Any) -> Any:
+        """An inventory's variable, templated; the default where it is not set.
+
+        Args:
+            variables: the task's variables.
+            name: its name.
+            default: what holds without it.
+        """
+        return self._templar.template(variables[name]) if variables.get(name) is not None else default
+
+    def url(self, arguments: Mapping[str, Any], variables: Mapping[str, Any]) -> str:
+        """The ledger's address: the task's, the variable's, the environment's, or the default."""
+        given = arguments.get("url") or self.variable(variables, "kijun_ledger_url", None)
+        return str(given or os.environ.get("KIJUN_LEDGER_URL") or DEFAULT_URL)
+
+    def actor(self, arguments: Mapping[str, Any], variables: Mapping[str, Any]) -> str:
+        """Who acts: whom the task names, who started the job in AWX, or whoever is logged in on the controller."""
+        for given in (
+            arguments.get("actor"),
+            self.variable(variables, "kijun_actor", None),
+            self.variable(variables, "awx_user_name", None),
+            os.environ.get("SUDO_USER"),
+        ):
+            if given:
+                return str(given)
+        try:
+            return pwd.getpwuid(os.getuid()).pw_name
+        except KeyError:
+            return "uid %d" % os.getuid()
+
+    def context(self, variables: Mapping[str, Any]) -> AccountContext:
+        """What the rules of accounts need to know from the inventory and from the organisation's lists."""
+        groups = {name: frozenset(hosts) for name, hosts in variables.get("groups", {}).items()}
+        hosts = {host: frozenset({host}) for host in groups.get("all", ())}
+        rules = self.variable(variables, "accounts_sudo_rules", {})
+        departments = self.variable(variables, "accounts_departments", {})
+        return AccountContext(
+            hosts={**groups, **hosts},
+            sudo_rules=frozenset(rules),
+            departments=frozenset(departments) or None,
+        )
+
+    @contextmanager
+    def ledger(self, arguments: Mapping[str, Any], variables: Mapping[str, Any]) -> Iterator[Ledger]:
+        """The ledger; what it complains about becomes the task's error.
+
+        Args:
+            arguments: the task's.
+            variables: the task's.
+        """
+        try:
+            with Ledger(self.url(arguments, variables)) as ledger:
+                yield ledger
+        except LedgerError as error:
+            raise AnsibleActionFail(str(error)) from None
+
+    def tell_checkpoint(self, ledger: Ledger, book: str, variables: Mapping[str, Any], result: dict[str, Any]) -> None:
+        """Tell a book's checkpoint to the places that the operator names, after something was written.
+
+        Args:
+            ledger: the ledger.
+            book: the book.
+            variables: the task's; kijun_ledger_checkpoint_file and kijun_ledger_syslog name the places.
+            result: the task's result, which gets the checkpoint.
+        """
+        path = self.variable(variables, "kijun_ledger_checkpoint_file", os.environ.get("KIJUN_LEDGER_CHECKPOINTS"))
+        to_syslog = bool(self.variable(variables, "kijun_ledger_syslog", os.path.exists(SYSLOG_SOCKET)))
+        checkpoint = ledger.checkpoint(book)
+        checkpoints.emit(checkpoint, path or None, to_syslog)
+        result["checkpoint"] = {"book": book, "count": checkpoint.count, "head": checkpoint.head, "at": checkpoint.at}
