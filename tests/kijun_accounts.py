@@ -101,14 +101,16 @@ class Office:
             return str(refused)
         raise AssertionError(f"{entries} were taken")
 
-    def run(self, *playbooks: str, arguments: Sequence[str] = (), url: str = "") -> Run:
+    def run(self, *playbooks: str, arguments: Sequence[str] = ()) -> Run:
         """Run playbooks, one after the other: names of those in playbooks/, or paths."""
         paths = [name if "/" in name else f"playbooks/{name}.yml" for name in playbooks]
+        # As from an operator's shell: molecule sets colours and more of Ansible's settings, which output would show.
+        environment = {name: value for name, value in os.environ.items() if not name.startswith("ANSIBLE_")}
         limit = ",".join(["localhost", *(host.name for host in self.hosts)])
         done = subprocess.run(
             [ANSIBLE_PLAYBOOK, *paths, "--limit", limit, "-e", f"@{self.folder}/settings.json", *arguments],
             cwd=ROOT,
-            env={**os.environ, "KIJUN_LEDGER_URL": url or self.url, "KIJUN_REPORT_DIR": str(self.folder / "audits")},
+            env={**environment, "KIJUN_LEDGER_URL": self.url, "KIJUN_REPORT_DIR": str(self.folder / "audits")},
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
@@ -123,9 +125,9 @@ class Office:
         assert done.status == 0, done.output
         return done
 
-    def refused(self, *playbooks: str, url: str = "") -> str:
+    def refused(self, *playbooks: str, arguments: Sequence[str] = ()) -> str:
         """Run playbooks, the last of which must fail and change no host; what was printed."""
-        done = self.run(*playbooks, url=url)
+        done = self.run(*playbooks, arguments=arguments)
         assert done.status != 0, done.output
         names = {host.name for host in self.hosts}
         assert not any(count for host, count in done.changed[-1].items() if host in names), done.output

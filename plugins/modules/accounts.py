@@ -73,9 +73,9 @@ options:
         description: Day on which it expires, in days since 1970; never where it is not given.
         type: int
       password:
-        description: Whether it gets an initial password; recorded only.
+        description: Whether it may have a password. Without, the one that it has is withdrawn, locked or not.
         type: bool
-        default: false
+        default: true
       password_hash:
         description: Hash of a new password, which must be changed at the first login. The present one stays without it.
         type: str

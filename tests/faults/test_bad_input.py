@@ -97,7 +97,7 @@ def own_control(**expectation: Any) -> dict[str, Any]:
 CONTROLS = {
     "unknown-control": Case(
         {"kijun_exceptions": [{**EXCEPTION, "control": "AUTH-99"}]},
-        ("kijun_exceptions", "unknown control id 'AUTH-99'", "known: AUTH-01, ", "clause SM-6-1"),
+        ("kijun_exceptions", "unknown control id 'AUTH-99'", "known: ACCT-01, ", "clause SM-6-1"),
     ),
     "no-date": Case(
         {"kijun_exceptions": [{**EXCEPTION, "until": "soon"}]},

@@ -109,13 +109,13 @@ def killed_writers(url: str, kills: int) -> dict[str, Any]:
 
         def work(report: Callable[[Any], None], turn: int = turn) -> None:
             with Ledger(url) as ledger:
-                report([0, 0])
+                report([0, ledger.count(BOOK)])  # connected, and ready to write
                 for batch in range(1, 1000):
                     changes = [sample.request(f"k{turn}-{batch}-{number}") for number in range(BATCH)]
                     report([batch, ledger.append(BOOK, changes, "yamada")[-1].sequence])
 
         pid, descriptor = child(work)
-        kill_soon(pid, descriptor, 0.15)
+        kill_soon(pid, descriptor, 0.3)
         told = reports(descriptor)
         reported_in_all += len(told) - 1
         with Ledger(url) as ledger:

@@ -127,6 +127,17 @@ def test_four_runs(root: Path) -> None:
 
 
 @as_root
+@pytest.mark.parametrize("secret", ["$6$salt$hash", "!$6$salt$hash"])
+def test_an_account_that_is_to_have_no_password_loses_it_and_is_never_unlocked_by_it(root: Path, secret: str) -> None:
+    shadow = root / "etc/shadow"
+    shadow.write_text(shadow.read_text().replace("old:$6$salt$hash:", f"old:{secret}:"))
+    wish = account("old", groups=["staff"], password=False)
+    assert run(root, wish)["changed_accounts"]["old"][0] == "password withdrawn"
+    assert lines(root, "etc/shadow")["old"][1] == "*"
+    assert run(root, wish)["changed"] is False
+
+
+@as_root
 def test_absent_archives_first(root: Path) -> None:
     gone = account("old", state="absent")
     foreseen = run(root, gone, check=True)

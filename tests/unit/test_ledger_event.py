@@ -16,7 +16,6 @@ from ansible_collections.kijun.baseline.plugins.plugin_utils.ledger.event import
     Event,
     canonical_json,
     chain_hash,
-    fold,
     timestamp,
 )
 from hypothesis import given
@@ -111,9 +110,3 @@ def test_times_are_utc_to_the_second() -> None:
     tokyo = datetime.timezone(datetime.timedelta(hours=9))
     assert timestamp(datetime.datetime(2026, 11, 21, 12, 0, 0, 999999, tokyo)) == "2026-11-21T03:00:00Z"
     assert datetime.datetime.fromisoformat(timestamp()).tzinfo == datetime.UTC
-
-
-def test_a_payload_replaces_the_fields_that_it_names() -> None:
-    before = {"a": 1, "b": {"c": 1}}
-    assert fold(before, {"b": {"d": 2}}) == {"a": 1, "b": {"d": 2}}
-    assert before == {"a": 1, "b": {"c": 1}}

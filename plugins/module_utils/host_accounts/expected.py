@@ -35,7 +35,7 @@ class Account:
     sudo: list[str] = field(default_factory=list)
     keys: list[str] = field(default_factory=list)
     expires: int | None = None
-    password: bool = False
+    password: bool = True
     password_hash: str | None = None
 
     @property

@@ -239,6 +239,9 @@ class Planner:
         if account.password_hash and shadow[1] != account.password_hash:
             self._set_password(account, shadow)
             what.append("password")
+        elif not account.password and shadow[1] != "*" and shadow[1].lstrip("!") not in ("", "*"):
+            shadow[1] = "*"  # the ledger says that it has none; a locked one must not open again by it
+            what.append("password withdrawn")
         elif shadow[1].startswith("!"):
             # Without its marks nothing may be left that is no hash: an empty field would let everybody in.
             shadow[1] = shadow[1].lstrip("!") or "*"
@@ -468,7 +471,7 @@ class Planner:
         except (OSError, ValueError) as error:
             self.plan.problems.append("who may become root cannot be told: %s" % error)
             return
-        before = self._administrators(self.was, specs, {})
+        before = [name for name in self._administrators(self.was, specs, {}) if not self._only_by_drift(name, specs)]
         wanted = {account.login: account for account in accounts}
         if before and not self._administrators(self.now, after, wanted):
             self.plan.problems.append(
@@ -493,6 +496,16 @@ class Planner:
             if password_state(shadow[1]) == "usable" or self._has_key(row, account):
                 found.append(name)
         return found
+
+    def _only_by_drift(self, name: str, specs: list[sudo.Spec]) -> bool:
+        """Whether the ledger never made this account an administrator: what somebody did by hand is to be undone."""
+        known = self.record.get("accounts", {}).get(name)
+        if known is None:
+            return False
+        row, table = self.was.passwd.by_name[name], self.was.group.by_name
+        groups = {group for group in known["groups"] if group in table}
+        gids = {table[group][2] for group in groups} | {row[3]}
+        return not sudo.is_admin(specs, name, int(row[2]), groups, gids)
 
     def _has_key(self, row: list[str], account: Account | None) -> bool:
         if account:

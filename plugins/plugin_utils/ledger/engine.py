@@ -122,7 +122,9 @@ def connect(url: str) -> sa.Engine:
                 "application_name": "kijun-ledger",
                 "options": "-c lock_timeout=%ds" % PATIENCE,
             },
-            poolclass=sa.pool.NullPool,
+            # A new connection costs a handshake of TLS and one of SCRAM: one is kept, and asked whether it still lives.
+            pool_size=1,
+            pool_pre_ping=True,
         )
     if kind != "sqlite" or not parsed.database or parsed.database == ":memory:":
         raise Unreachable("%s: a ledger is on sqlite:///PATH or postgresql+psycopg://..." % masked(url))
@@ -676,7 +678,7 @@ def _checked(rows: Iterable[tuple[Any, ...]], differences: list[str]) -> Iterato
 
 
 def _rebuilt(records: Iterable[dict[str, Any]]) -> dict[str, State]:
-    """The entries that follow from events: `fold` over each entry's events, in place."""
+    """The entries that follow from events: each event's payload replaces the fields that it names."""
     fields: dict[str, dict[str, Any]] = {}
     newest: dict[str, tuple[int, int]] = {}
     for event in records:

@@ -166,13 +166,3 @@ class Event:
             return cls(**json.loads(record), previous=previous, hash=digest)
         except (TypeError, ValueError):
             raise Broken("%.80r is no record of an event" % record) from None
-
-
-def fold(fields: dict[str, Any], event_payload: dict[str, Any]) -> dict[str, Any]:
-    """An entry's fields after an event: those that it names replaced.
-
-    Args:
-        fields: the entry's fields before it.
-        event_payload: the event's payload.
-    """
-    return {**fields, **event_payload}

@@ -210,7 +210,7 @@ def without_known(book: Book, change: Change, before: State | None) -> Change:
     """A change without the fields that its action does not set, as far as they are what they are anyway.
 
     Exported sheets show every field. One that cannot be changed this way may stand there, but not with another value.
-    Of an entry that is new to the ledger, fields that only a ledger itself writes are left out: it writes its own.
+    Of imported entries, fields that only a ledger itself writes are left out: it writes, or has written, its own.
 
     Args:
         book: the book.
@@ -220,7 +220,10 @@ def without_known(book: Book, change: Change, before: State | None) -> Change:
     action = book.actions.get(change.action)
     if action is None:
         return change
-    known = dict(before.fields) if before else _of_new_entry(book, action)
+    known = _of_new_entry(book, action)
+    if before:
+        ledgers_own = {name: UNSAID for name, value in known.items() if value is UNSAID}
+        known = {**before.fields, **(ledgers_own if change.action == book.imported else {})}
     payload = {
         name: value
         for name, value in change.payload.items()

@@ -1,0 +1,171 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Every module on ledgers, in four runs as ansible-playbook makes them: predicted, done, then nothing to do twice."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ansible_collections.kijun.baseline.plugins.plugin_utils.ledger import migrate
+from kijun_hosts import ANSIBLE_PLAYBOOK, ROOT
+
+from .conftest import Place
+
+REQUEST = {
+    "login": "tanaka",
+    "action": "request",
+    "person": "Sample Person",
+    "department": "development",
+    "hosts": ["servers"],
+    "justification": "operates the servers",
+    "requester": "suzuki",
+    "ticket": "REQ-1",
+}
+APPROVE = {"login": "tanaka", "action": "approve", "approver": "kato", "ticket": "REQ-1"}
+CHECKED, DONE = True, False
+
+
+def four_runs(url: str, folder: Path, module: str, arguments: dict[str, Any]) -> list[dict[str, Any]]:
+    """A module's results: in check mode, for real, in check mode, for real."""
+    return [outcome(url, folder, module, arguments, check) for check in (CHECKED, DONE, CHECKED, DONE)]
+
+
+def outcome(url: str, folder: Path, module: str, arguments: dict[str, Any], check: bool = DONE) -> dict[str, Any]:
+    """The result of one task on the controller."""
+    play = folder / "play.json"
+    task = {f"kijun.baseline.{module}": {**arguments, "url": url}, "check_mode": check, "diff": True}
+    plays = [{"hosts": "localhost", "gather_facts": False, "tasks": [{**task, "ignore_errors": True}]}]
+    play.write_text(json.dumps(plays), encoding="utf-8")
+    done = subprocess.run(
+        [ANSIBLE_PLAYBOOK, str(play), "-e", "kijun_ledger_syslog=false"],
+        cwd=ROOT,
+        env={**os.environ, "ANSIBLE_STDOUT_CALLBACK": "ansible.posix.json"},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    try:
+        report = json.JSONDecoder().raw_decode(done.stdout[done.stdout.index("{") :])[0]
+    except ValueError:
+        raise AssertionError(done.stdout + done.stderr) from None
+    result: dict[str, Any] = report["plays"][0]["tasks"][0]["hosts"]["localhost"]
+    return result
+
+
+def changed(results: list[dict[str, Any]]) -> list[bool]:
+    assert not [result["msg"] for result in results if result.get("failed")]
+    return [result["changed"] for result in results]
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> str:
+    """A ledger in a file, for what the database makes no difference to."""
+    url = f"sqlite:///{tmp_path / 'ledger.sqlite'}"
+    migrate.upgrade(url)
+    return url
+
+
+def test_ledger_migrate(nowhere: Place, tmp_path: Path) -> None:
+    results = four_runs(nowhere.owner, tmp_path, "ledger_migrate", {})
+    assert changed(results) == [True, True, False, False]
+    assert results[1]["diff"] == results[0]["diff"]
+
+
+def test_account_ledger(url: str, tmp_path: Path) -> None:
+    results = four_runs(url, tmp_path, "account_ledger", {"entries": [REQUEST, APPROVE]})
+    assert changed(results) == [True, True, False, False]
+    assert results[0]["events"] == results[1]["events"]
+    assert results[0]["diff"] == results[1]["diff"]
+    assert results[1]["accounts"]["tanaka"]["status"] == "approved"
+    assert "checkpoint" not in results[0]
+    assert results[1]["checkpoint"]["count"] == 2
+
+
+@pytest.mark.parametrize(
+    ("entry", "said"),
+    [
+        ({**REQUEST, "hosts": ["web09"]}, "hosts 'web09'"),
+        ({**REQUEST, "sudo": ["everything"]}, "sudo 'everything'"),
+        ({**REQUEST, "department": "none"}, "department 'none'"),
+        ({**REQUEST, "login": "Tanaka"}, "login 'Tanaka'"),
+        ({**REQUEST, "no_such": 1}, "no_such '1'"),
+        ({**APPROVE, "approver": "suzuki"}, "approver 'suzuki'"),
+        ({"login": "tanaka", "action": "activate"}, "status 'requested'"),
+    ],
+)
+def test_account_ledger_refuses_and_writes_nothing(file: str, tmp_path: Path, entry: dict[str, Any], said: str) -> None:
+    url = file
+    first = REQUEST if entry["action"] != "request" else {**REQUEST, "login": "sato", "person": "Another"}
+    result = outcome(url, tmp_path, "account_ledger", {"entries": [first, entry]})
+    assert result["failed"]
+    assert f"row 2: {entry['login']}: {said}" in result["msg"]
+    assert outcome(url, tmp_path, "account_ledger_info", {})["total"] == 0
+
+
+def test_a_change_that_saw_an_older_version_is_refused(url: str, tmp_path: Path) -> None:
+    changed([outcome(url, tmp_path, "account_ledger", {"entries": [REQUEST, APPROVE]})])
+    result = outcome(url, tmp_path, "account_ledger", {"entries": [{**APPROVE, "approver": "sato", "version": 1}]})
+    assert result["failed"]
+    assert "the entry has version 2 by now" in result["msg"]
+
+
+def test_account_ledger_info(url: str, tmp_path: Path) -> None:
+    changed([outcome(url, tmp_path, "account_ledger", {"entries": [REQUEST, APPROVE]})])
+    question = {"where": {"status": "approved", "hosts": "servers"}, "query": "[].login", "history": {"key": "tanaka"}}
+    results = four_runs(url, tmp_path, "account_ledger_info", question)
+    assert changed(results) == [False] * 4
+    assert all(result["entries"] == ["tanaka"] and result["total"] == 1 for result in results)
+    assert [event["action"] for event in results[0]["events"]] == ["approve", "request"]
+    assert outcome(url, tmp_path, "account_ledger_info", {"query": "[?"})["failed"]
+    assert "has no field 'colour'" in outcome(url, tmp_path, "account_ledger_info", {"where": {"colour": 1}})["msg"]
+
+
+def test_ledger_verify_and_its_checkpoints(url: str, tmp_path: Path) -> None:
+    changed([outcome(url, tmp_path, "account_ledger", {"entries": [REQUEST, APPROVE]})])
+    results = four_runs(url, tmp_path, "ledger_verify", {"books": ["accounts"]})
+    assert changed(results) == [False] * 4
+    assert all(result["books"]["accounts"]["count"] == 2 for result in results)
+    file = tmp_path / "checkpoints"
+    file.write_text(f"kijun-ledger checkpoint book=accounts count=3 head={'0' * 64} at=2026-01-01T00:00:00Z\n")
+    result = outcome(url, tmp_path, "ledger_verify", {"checkpoints": str(file)})
+    assert result["failed"]
+    assert "event 3" in result["msg"]
+
+
+@pytest.mark.parametrize("form", ["csv", "xlsx", "yaml", "json"])
+def test_ledger_export_and_import(file: str, tmp_path: Path, form: str) -> None:
+    url = file
+    changed([outcome(url, tmp_path, "account_ledger", {"entries": [REQUEST, APPROVE]})])
+    table = tmp_path / f"accounts.{form}"
+    assert changed(four_runs(url, tmp_path, "ledger_export", {"path": str(table)})) == [True, True, False, False]
+    changed([outcome(url, tmp_path, "account_ledger", {"entries": [{"login": "tanaka", "action": "activate"}]})])
+    outcome(url, tmp_path, "ledger_export", {"path": str(table)})
+    other = f"sqlite:///{tmp_path / 'other.sqlite'}"
+    changed([outcome(other, tmp_path, "ledger_migrate", {})])
+    given = {"path": str(table), "approver": "kato", "ticket": "REQ-2"}
+    assert changed(four_runs(other, tmp_path, "ledger_import", given)) == [True, True, False, False]
+    entry = outcome(other, tmp_path, "account_ledger_info", {})["entries"][0]
+    assert (entry["login"], entry["status"], entry["person"]) == ("tanaka", "active", "Sample Person")
+
+
+def test_accounts_review(url: str, tmp_path: Path) -> None:
+    entries = [REQUEST, APPROVE, {"login": "tanaka", "action": "activate"}]
+    changed([outcome(url, tmp_path, "account_ledger", {"entries": entries})])
+    results = four_runs(url, tmp_path, "accounts_review", {"directory": str(tmp_path / "sheets")})
+    assert changed(results) == [False] * 4, "writing a sheet enters nothing"
+    assert [len(result["sheets"]) for result in results] == [0, 1, 0, 1]
+
+
+def test_nothing_that_a_module_says_shows_the_password_of_the_database(place: Place, tmp_path: Path) -> None:
+    url = place.url.replace("sqlite:///", "sqlite:///missing/") if place.is_sqlite else place.url.replace("@", "x@", 1)
+    result = outcome(url, tmp_path, "account_ledger_info", {})
+    assert result["failed"]
+    assert "cannot be used" in result["msg"]
+    if not place.is_sqlite:
+        assert url.split(":")[2].split("@")[0] not in json.dumps(result)
