@@ -27,7 +27,7 @@ class ActionModule(LedgerAction):
         result = super().run(tmp, variables)
         arguments = self.arguments({"issue": {"type": "bool", "default": False}, **URL_ARGUMENT})
         rules = self.variable(variables, "accounts_sudo_rules", {})
-        today = datetime.datetime.now().astimezone().date()
+        today = self.today()
         with self.ledger(arguments, variables) as ledger:
             found = ledger.verify(BOOK)
             if not found.ok:

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import datetime
 import hashlib
 import os
 from collections.abc import Iterator, Mapping
@@ -182,8 +181,7 @@ def page_of_ledger(ledger: Ledger) -> str:
         ledger: the ledger.
     """
     states = ledger.states(BOOK)
-    signed = review.signed_reviews(ledger.events(BOOK, {"action": "review"}))
-    late = review.overdue(states, datetime.datetime.now().astimezone().date(), signed)
+    late = review.overdue_in(ledger, states, LedgerAction.today())
     return ledger_page(states, _all_events(ledger), ledger.verify(BOOK), at=timestamp(), overdue=late)
 
 

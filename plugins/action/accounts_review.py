@@ -36,7 +36,7 @@ class ActionModule(LedgerAction):
                 **CHANGE_ARGUMENTS,
             }
         )
-        today = datetime.datetime.now().astimezone().date()
+        today = self.today()
         departments = self.variable(variables, "accounts_departments", {})
         rules = self.variable(variables, "accounts_sudo_rules", {})
         with self.ledger(arguments, variables) as ledger:
@@ -49,8 +49,7 @@ class ActionModule(LedgerAction):
             if arguments["directory"] and not self._task.check_mode:
                 sheets = _write(ledger, arguments, today, departments, rules)
             states = ledger.states(BOOK)
-            signed = review.signed_reviews(ledger.events(BOOK, {"action": "review"}))
-            overdue = review.overdue(states, today, signed)
+            overdue = review.overdue_in(ledger, states, today)
         result.update(
             changed=bool(events),
             sheets=sheets,

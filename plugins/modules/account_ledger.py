@@ -32,18 +32,6 @@ options:
     type: list
     elements: dict
     required: true
-  url:
-    description:
-      - Address of the ledger, C(sqlite:///PATH) or C(postgresql+psycopg://...).
-      - Not given, it is the variable C(kijun_ledger_url), the environment variable E(KIJUN_LEDGER_URL), or the file
-        C(ledger/kijun.sqlite) below the current directory.
-    type: str
-  actor:
-    description:
-      - Who does it, as the ledger names them.
-      - Not given, it is the variable C(kijun_actor), the user who started the job in AWX (C(awx_user_name)), or whoever
-        is logged in on the controller.
-    type: str
 attributes:
   check_mode:
     description: Works everything out, refuses what a run would refuse, and writes nothing.
@@ -51,6 +39,9 @@ attributes:
   diff_mode:
     description: Shows the fields of each account that change.
     support: full
+extends_documentation_fragment:
+  - kijun.baseline.ledger
+  - kijun.baseline.ledger.actor
 author:
   - Kijun developers
 """

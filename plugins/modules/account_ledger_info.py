@@ -37,19 +37,9 @@ options:
     description: How many to leave out first.
     type: int
     default: 0
-  url:
-    description:
-      - Address of the ledger, C(sqlite:///PATH) or C(postgresql+psycopg://...).
-      - Not given, it is the variable C(kijun_ledger_url), the environment variable E(KIJUN_LEDGER_URL), or the file
-        C(ledger/kijun.sqlite) below the current directory.
-    type: str
-attributes:
-  check_mode:
-    description: Runs the same in check mode, since it never changes anything.
-    support: full
-  diff_mode:
-    description: There is nothing to show.
-    support: none
+extends_documentation_fragment:
+  - kijun.baseline.ledger
+  - kijun.baseline.reads_only
 author:
   - Kijun developers
 """

@@ -9,8 +9,8 @@ module: accounts_plan
 short_description: Work out what the account ledger wants of the hosts of a run
 version_added: "0.2.0"
 description:
-  - Reads the account book once, verifies its chain, and says for every host of the play which accounts it must have,
-    must keep locked and must remove. It works on the controller; run it with C(run_once).
+  - Reads the account book once, verifies its chain and its entries, and says for every host of the play which accounts
+    it must have, must keep locked and must remove. It works on the controller; run it with C(run_once).
   - The role accounts gives the plan to M(kijun.baseline.accounts) and M(kijun.baseline.accounts_record).
   - With O(issue), the plan holds hashes of new passwords. Give that task C(no_log).
 options:
@@ -20,19 +20,15 @@ options:
         age or SSH key, or to the vault whose password the run was given; its clear text is kept nowhere.
     type: bool
     default: false
-  url:
-    description:
-      - Address of the ledger, C(sqlite:///PATH) or C(postgresql+psycopg://...).
-      - Not given, it is the variable C(kijun_ledger_url), the environment variable E(KIJUN_LEDGER_URL), or the file
-        C(ledger/kijun.sqlite) below the current directory.
-    type: str
 attributes:
   check_mode:
-    description: Makes no password.
+    description: Makes no password that anybody gets.
     support: full
   diff_mode:
     description: There is nothing to show.
     support: none
+extends_documentation_fragment:
+  - kijun.baseline.ledger
 author:
   - Kijun developers
 """

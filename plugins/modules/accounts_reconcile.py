@@ -13,16 +13,6 @@ description:
     against a short list, and keeps only what differs from the plan. The host is not changed.
   - M(kijun.baseline.accounts_report) brings the hosts' results together.
 options:
-  plan:
-    description: What M(kijun.baseline.accounts_plan) returned as C(plan).
-    type: dict
-    required: true
-  options:
-    description:
-      - Settings of the reconciliation, C(unused_days) (90), C(never_changed_days) (7), C(max_keys), C(ignored) (a list
-        of C(name) and C(reason)), C(sudo_known) and C(admin_groups).
-    type: dict
-    default: {}
   weak_tries:
     description: How many guesses each password hash gets; 0 for none. The guesses are made on the host.
     type: int
@@ -31,13 +21,9 @@ options:
     description: How long the guessing may take on the host; hashes that were not tried then are counted.
     type: float
     default: 20.0
-attributes:
-  check_mode:
-    description: Runs the same in check mode, since it never changes anything.
-    support: full
-  diff_mode:
-    description: There is nothing to show.
-    support: none
+extends_documentation_fragment:
+  - kijun.baseline.reconciliation
+  - kijun.baseline.reads_only
 author:
   - Kijun developers
 """

@@ -25,18 +25,6 @@ options:
       - A directory on the controller for the sealed messages, made with mode 0700 when it is not there. Not given, they
         are in the result and in the run's statistics, C(kijun_handover), which AWX shows as an artifact.
     type: path
-  url:
-    description:
-      - Address of the ledger, C(sqlite:///PATH) or C(postgresql+psycopg://...).
-      - Not given, it is the variable C(kijun_ledger_url), the environment variable E(KIJUN_LEDGER_URL), or the file
-        C(ledger/kijun.sqlite) below the current directory.
-    type: str
-  actor:
-    description:
-      - Who does it, as the ledger names them.
-      - Not given, it is the variable C(kijun_actor), the user who started the job in AWX (C(awx_user_name)), or whoever
-        is logged in on the controller.
-    type: str
 attributes:
   check_mode:
     description: Says what would be entered, and hands nothing out.
@@ -44,6 +32,9 @@ attributes:
   diff_mode:
     description: There is nothing to show.
     support: none
+extends_documentation_fragment:
+  - kijun.baseline.ledger
+  - kijun.baseline.ledger.actor
 author:
   - Kijun developers
 """

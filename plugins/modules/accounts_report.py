@@ -15,20 +15,10 @@ description:
   - Accounts that hosts have and the ledger has not are proposed in C(adoption.xlsx), to be completed by a person and
     imported with M(kijun.baseline.ledger_import).
 options:
-  plan:
-    description: What M(kijun.baseline.accounts_plan) returned as C(plan).
-    type: dict
-    required: true
   results:
     description: Name of the variable into which M(kijun.baseline.accounts_reconcile) was registered on each host.
     type: str
     required: true
-  options:
-    description:
-      - Settings of the reconciliation, C(unused_days) (90), C(never_changed_days) (7), C(max_keys), C(ignored) (a list
-        of C(name) and C(reason)), C(sudo_known) and C(admin_groups).
-    type: dict
-    default: {}
   directory:
     description: The directory on the controller for the pages and lists, made with mode 0700 when it is not there.
     type: path
@@ -42,18 +32,6 @@ options:
     description: Whether accounts that nobody used on any of their hosts are suspended in the ledger.
     type: bool
     default: false
-  url:
-    description:
-      - Address of the ledger, C(sqlite:///PATH) or C(postgresql+psycopg://...).
-      - Not given, it is the variable C(kijun_ledger_url), the environment variable E(KIJUN_LEDGER_URL), or the file
-        C(ledger/kijun.sqlite) below the current directory.
-    type: str
-  actor:
-    description:
-      - Who does it, as the ledger names them.
-      - Not given, it is the variable C(kijun_actor), the user who started the job in AWX (C(awx_user_name)), or whoever
-        is logged in on the controller.
-    type: str
 attributes:
   check_mode:
     description: Finds the same, and neither writes files nor enters anything.
@@ -61,6 +39,10 @@ attributes:
   diff_mode:
     description: There is nothing to show.
     support: none
+extends_documentation_fragment:
+  - kijun.baseline.ledger
+  - kijun.baseline.ledger.actor
+  - kijun.baseline.reconciliation
 author:
   - Kijun developers
 """

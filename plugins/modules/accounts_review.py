@@ -31,18 +31,6 @@ options:
     description: Login name and time of the last login in seconds since 1970, to be shown in the sheets.
     type: dict
     default: {}
-  url:
-    description:
-      - Address of the ledger, C(sqlite:///PATH) or C(postgresql+psycopg://...).
-      - Not given, it is the variable C(kijun_ledger_url), the environment variable E(KIJUN_LEDGER_URL), or the file
-        C(ledger/kijun.sqlite) below the current directory.
-    type: str
-  actor:
-    description:
-      - Who does it, as the ledger names them.
-      - Not given, it is the variable C(kijun_actor), the user who started the job in AWX (C(awx_user_name)), or whoever
-        is logged in on the controller.
-    type: str
 attributes:
   check_mode:
     description: Reads sheets and refuses what a run would refuse; enters and writes nothing.
@@ -50,6 +38,9 @@ attributes:
   diff_mode:
     description: There is nothing to show.
     support: none
+extends_documentation_fragment:
+  - kijun.baseline.ledger
+  - kijun.baseline.ledger.actor
 author:
   - Kijun developers
 """

@@ -29,13 +29,8 @@ options:
     description: Login name to C(person) and C(department), whose words are tried as passwords.
     type: dict
     default: {}
-attributes:
-  check_mode:
-    description: Runs the same in check mode, since it never changes anything.
-    support: full
-  diff_mode:
-    description: There is nothing to show.
-    support: none
+extends_documentation_fragment:
+  - kijun.baseline.reads_only
 author:
   - Kijun developers
 """

@@ -53,13 +53,8 @@ options:
     description: Fail the task when a control fails or cannot be read.
     type: bool
     default: false
-attributes:
-  check_mode:
-    description: Runs the same in check mode, since it never changes anything.
-    support: full
-  diff_mode:
-    description: There is nothing to show.
-    support: none
+extends_documentation_fragment:
+  - kijun.baseline.reads_only
 author:
   - Kijun developers
 """

@@ -44,11 +44,6 @@ options:
         C(approver), C(ticket), C(since) and C(until); a file of chosen events cannot be verified.
     type: dict
     default: {}
-  url:
-    description:
-      - Address of the ledger. Without it, the variable C(kijun_ledger_url), then the environment's C(KIJUN_LEDGER_URL),
-        then C(sqlite:///ledger/kijun.sqlite).
-    type: str
 attributes:
   check_mode:
     description: Says whether the file would change, and leaves it as it is.
@@ -56,6 +51,8 @@ attributes:
   diff_mode:
     description: Shows the file before and after; of C(xlsx) only that it changes.
     support: partial
+extends_documentation_fragment:
+  - kijun.baseline.ledger
 author:
   - Kijun developers
 """

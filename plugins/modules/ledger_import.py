@@ -45,16 +45,6 @@ options:
     description: The application behind the rows that name none.
     type: str
     default: ""
-  actor:
-    description:
-      - Who enters the file. Without it, the variable C(kijun_actor), then AWX's user, then the one who is logged in on
-        the controller.
-    type: str
-  url:
-    description:
-      - Address of the ledger. Without it, the variable C(kijun_ledger_url), then the environment's C(KIJUN_LEDGER_URL),
-        then C(sqlite:///ledger/kijun.sqlite).
-    type: str
 attributes:
   check_mode:
     description: Says what would be entered or refused, and writes nothing.
@@ -62,6 +52,9 @@ attributes:
   diff_mode:
     description: Shows the fields of each entry that change.
     support: full
+extends_documentation_fragment:
+  - kijun.baseline.ledger
+  - kijun.baseline.ledger.actor
 author:
   - Kijun developers
 """

@@ -23,12 +23,6 @@ options:
   reader:
     description: A role of PostgreSQL that may only read.
     type: str
-  url:
-    description:
-      - Address of the ledger, C(sqlite:///PATH) or C(postgresql+psycopg://...).
-      - Not given, it is the variable C(kijun_ledger_url), the environment variable E(KIJUN_LEDGER_URL), or the file
-        C(ledger/kijun.sqlite) below the current directory.
-    type: str
 attributes:
   check_mode:
     description: Says whether the tables would change.
@@ -36,6 +30,8 @@ attributes:
   diff_mode:
     description: Shows the revision.
     support: full
+extends_documentation_fragment:
+  - kijun.baseline.ledger
 author:
   - Kijun developers
 """

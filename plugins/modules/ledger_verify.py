@@ -32,12 +32,6 @@ options:
         C(kijun_ledger_syslog) name.
     type: bool
     default: false
-  url:
-    description:
-      - Address of the ledger, C(sqlite:///PATH) or C(postgresql+psycopg://...).
-      - Not given, it is the variable C(kijun_ledger_url), the environment variable E(KIJUN_LEDGER_URL), or the file
-        C(ledger/kijun.sqlite) below the current directory.
-    type: str
 attributes:
   check_mode:
     description: Runs the same in check mode, but tells no checkpoint.
@@ -45,6 +39,8 @@ attributes:
   diff_mode:
     description: There is nothing to show.
     support: none
+extends_documentation_fragment:
+  - kijun.baseline.ledger
 author:
   - Kijun developers
 """

@@ -20,13 +20,8 @@ options:
     type: list
     elements: str
     required: true
-attributes:
-  check_mode:
-    description: Runs the same in check mode, since it never changes anything.
-    support: full
-  diff_mode:
-    description: There is nothing to show.
-    support: none
+extends_documentation_fragment:
+  - kijun.baseline.reads_only
 author:
   - Kijun developers
 """

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import datetime
 import os
 import pwd
 from collections.abc import Iterator, Mapping
@@ -57,6 +58,11 @@ class LedgerAction(ActionBase):
             default: what holds without it.
         """
         return self._templar.template(variables[name]) if variables.get(name) is not None else default
+
+    @staticmethod
+    def today() -> datetime.date:
+        """The date where the controller is."""
+        return datetime.datetime.now().astimezone().date()
 
     def url(self, arguments: Mapping[str, Any], variables: Mapping[str, Any]) -> str:
         """The ledger's address: the task's, the variable's, the environment's, or the default."""

@@ -20,7 +20,7 @@ from openpyxl.worksheet.datavalidation import DataValidation
 from openpyxl.worksheet.properties import PageSetupProperties
 
 from ..ledger.book import Change, State
-from ..ledger.engine import Checkpoint
+from ..ledger.engine import Checkpoint, Ledger
 from ..ledger.errors import LedgerError, Problem, Refused
 from ..ledger.event import Event, canonical_json
 from ..ledger.interchange.fields import Kind, from_text
@@ -597,6 +597,17 @@ def overdue(accounts: Iterable[State], today: datetime.date, signed: Mapping[str
         if today > due:
             found.append(_overdue(state, "yearly", last, due, "SM-4.1.2-2"))
     return sorted(found, key=lambda entry: (entry.department, entry.login, entry.review))
+
+
+def overdue_in(ledger: Ledger, accounts: Iterable[State], today: datetime.date) -> list[Overdue]:
+    """What reviews of a ledger are overdue, monthly and yearly.
+
+    Args:
+        ledger: the ledger.
+        accounts: entries of its account book.
+        today: the day.
+    """
+    return overdue(accounts, today, signed_reviews(ledger.events("accounts", {"action": "review"})))
 
 
 def _monthly_due(last: datetime.date, today: datetime.date) -> datetime.date | None:

@@ -49,9 +49,9 @@ def render(report: Report, clauses: dict[str, str], before: Report | None = None
         japanese=TEXTS["ja"],
         style=Markup(style),
         script=Markup(script),
-        style_digest=_digest(style),
-        script_digest=_digest(script),
-        data=_json(page_data(report, clauses, before)),
+        style_digest=digest(style),
+        script_digest=digest(script),
+        data=embedded_json(page_data(report, clauses, before)),
         totals=report.all_totals(),
         static=_static(report),
     )
@@ -186,14 +186,22 @@ def _finding(result: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _json(data: dict[str, Any]) -> Markup:
-    """Data as JSON that can stand in a script element."""
+def embedded_json(data: dict[str, Any]) -> Markup:
+    """Data as JSON that can stand in a script element.
+
+    Args:
+        data: what the page's script reads.
+    """
     body = json.dumps(data, ensure_ascii=False, separators=(",", ":"))
     for character, escape in _JSON_ESCAPES.items():
         body = body.replace(character, escape)
     return Markup(body)
 
 
-def _digest(source: str) -> str:
-    """A source's digest as Content-Security-Policy writes it."""
+def digest(source: str) -> str:
+    """A source's digest as Content-Security-Policy writes it.
+
+    Args:
+        source: the text of a style or script.
+    """
     return "sha256-" + base64.b64encode(hashlib.sha256(source.encode("utf-8")).digest()).decode("ascii")

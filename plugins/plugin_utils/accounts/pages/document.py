@@ -129,9 +129,9 @@ def render(page: Document) -> str:
         # Both are files of this collection, not values.
         style=Markup(style),  # noqa: S704
         script=Markup(script),  # noqa: S704
-        style_digest=report._digest(style),
-        script_digest=report._digest(script),
-        data=report._json(data),
+        style_digest=report.digest(style),
+        script_digest=report.digest(script),
+        data=report.embedded_json(data),
     )
 
 
