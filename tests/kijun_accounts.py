@@ -18,10 +18,10 @@ from typing import Any, NamedTuple, TypeVar
 import kijun_ledger_server as server
 import pexpect
 import pyrage
-from ansible_collections.kijun.baseline.plugins.action.account_ledger import change_of
 from ansible_collections.kijun.baseline.plugins.plugin_utils.accounts.findings import KINDS
 from ansible_collections.kijun.baseline.plugins.plugin_utils.ledger.engine import Ledger
 from ansible_collections.kijun.baseline.plugins.plugin_utils.ledger.errors import Refused
+from ansible_collections.kijun.baseline.plugins.plugin_utils.ledger_entries import change_of
 from kijun_hosts import ANSIBLE_PLAYBOOK, ROOT, Machine
 from kijun_lab import identity
 
@@ -89,7 +89,7 @@ class Office:
 
     def enter(self, *entries: dict[str, Any]) -> None:
         """Enter changes as that module does, without a process of Ansible's."""
-        changes = [change_of(number, entry) for number, entry in enumerate(entries, 1)]
+        changes = [change_of(number, entry, "login") for number, entry in enumerate(entries, 1)]
         with self.ledger() as ledger:
             ledger.append(BOOK, changes, "Sample Clerk")
 

@@ -12,6 +12,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
 from cryptography.x509.oid import NameOID
 
+from . import vm_description
 from .description import STATE, Lab
 from .podman import lock
 
@@ -32,13 +33,16 @@ def ensure(lab: Lab) -> None:
     with lock("kijun-lab-keys"):
         STATE.mkdir(mode=0o755, exist_ok=True)
         HOST_KEYS.mkdir(mode=0o700, exist_ok=True)
-        _ensure_ssh_key(USER_KEY, "kijun-lab")
+        ensure_ssh_key(USER_KEY, "kijun-lab")
         known = []
         for host in lab.hosts.values():
-            _ensure_ssh_key(HOST_KEYS / host.name, host.name)
+            ensure_ssh_key(HOST_KEYS / host.name, host.name)
             octet = host.address.rpartition(".")[2]
             known.append(f"{lab.prefix}.*.{octet} {public_file(HOST_KEYS / host.name).read_text(encoding='ascii')}")
-        _write(KNOWN_HOSTS, "".join(known).encode(), 0o644)
+        for machine in vm_description.read(lab.instance).machines.values():
+            ensure_ssh_key(HOST_KEYS / machine.name, machine.name)
+            known.append(f"{machine.pattern} {public_file(HOST_KEYS / machine.name).read_text(encoding='ascii')}")
+        write_whole(KNOWN_HOSTS, "".join(known).encode(), 0o644)
         if not UPSTREAM_CERTIFICATE.exists():
             _make_certificate()
 
@@ -48,14 +52,15 @@ def public_file(key: Path) -> Path:
     return key.with_name(key.name + ".pub")
 
 
-def _ensure_ssh_key(path: Path, comment: str) -> None:
+def ensure_ssh_key(path: Path, comment: str) -> None:
+    """Make a pair of SSH keys, unless it exists; the public half is in `public_file`."""
     # The private half is written last: a run that was killed in between makes the pair anew.
     if path.exists():
         return
     key = ed25519.Ed25519PrivateKey.generate()
     public = key.public_key().public_bytes(Encoding.OpenSSH, PublicFormat.OpenSSH)
-    _write(public_file(path), public + f" {comment}\n".encode(), 0o644)
-    _write(path, key.private_bytes(Encoding.PEM, PrivateFormat.OpenSSH, NoEncryption()), 0o600)
+    write_whole(public_file(path), public + f" {comment}\n".encode(), 0o644)
+    write_whole(path, key.private_bytes(Encoding.PEM, PrivateFormat.OpenSSH, NoEncryption()), 0o600)
 
 
 def _make_certificate() -> None:
@@ -75,11 +80,11 @@ def _make_certificate() -> None:
         .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
         .sign(key, hashes.SHA256())
     )
-    _write(UPSTREAM_KEY, key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()), 0o600)
-    _write(UPSTREAM_CERTIFICATE, certificate.public_bytes(Encoding.PEM), 0o644)
+    write_whole(UPSTREAM_KEY, key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()), 0o600)
+    write_whole(UPSTREAM_CERTIFICATE, certificate.public_bytes(Encoding.PEM), 0o644)
 
 
-def _write(path: Path, content: bytes, mode: int) -> None:
+def write_whole(path: Path, content: bytes, mode: int) -> None:
     """Write a file whole or not at all, and leave one alone that has this content already."""
     if path.exists() and path.read_bytes() == content:
         return

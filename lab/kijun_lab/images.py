@@ -6,6 +6,7 @@ from __future__ import annotations
 import hashlib
 import shutil
 import time
+from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +17,10 @@ from .podman import lock, podman, podman_change, run
 
 RECIPES = LAB_FOLDER / "image"
 CUSTOMIZE = "customize"
+CUSTOMIZE_HOOK = f'"$KIJUN_RECIPES/{CUSTOMIZE}" "$1"'
+# In mount and process namespaces of its own, which end with this process: killed at any moment, no mount of a half-made
+# root stays behind, and no process that writes to it.
+ISOLATED = ("setpriv", "--pdeathsig", "KILL", "unshare", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc")
 REPOSITORY = "localhost/kijun-lab"
 LOCK = "kijun-lab-build"
 MACHINE_CERTIFICATES = Path("/usr/local/share/ca-certificates")
@@ -67,15 +72,29 @@ def recipes(lab: Lab) -> dict[str, Recipe]:
     found: dict[str, Recipe] = {}
     for image in lab.images.values():
         base = found[image.base].tag if image.base else None
-        bootstrap = _bootstrap_of(image.suite, mirrors.sources(image.suite), settings, lab) if image.suite else None
+        bootstrap = (
+            bootstrap_of(image.suite, mirrors.sources(image.suite), settings, lab.packages, [CUSTOMIZE_HOOK])
+            if image.suite
+            else None
+        )
         content = _folder_hash(RECIPES / image.name if base else RECIPES)
         digest = hashlib.sha256(repr((base, bootstrap, content)).encode()).hexdigest()[:12]
         found[image.name] = Recipe(image, f"{REPOSITORY}-{image.name}:{digest}", base, bootstrap)
     return found
 
 
-def _bootstrap_of(suite: str, sources: list[str], settings: list[str], lab: Lab) -> Bootstrap:
-    hooks = [f'"$KIJUN_RECIPES/{CUSTOMIZE}" "$1"']
+def bootstrap_of(
+    suite: str, sources: list[str], settings: list[str], packages: Iterable[str], hooks: list[str]
+) -> Bootstrap:
+    """What mmdebstrap is told to make a host.
+
+    Args:
+        suite: the release's code name.
+        sources: lines of sources.list(5).
+        settings: lines of apt.conf(5).
+        packages: what is installed beside Debian's minimal base.
+        hooks: shell commands that end the work; ``$1`` is the new root.
+    """
     if any("https:" in line for line in sources + settings):
         # The machine's own certificate authorities may be the ones that vouch for its mirror or proxy.
         hooks = [f"copy-in {MACHINE_CERTIFICATES} /usr/local/share", 'chroot "$1" update-ca-certificates', *hooks]
@@ -84,7 +103,7 @@ def _bootstrap_of(suite: str, sources: list[str], settings: list[str], lab: Lab)
         "--mode=root",
         "--variant=minbase",
         "--skip=cleanup/apt/lists",
-        f"--include={','.join(lab.packages)}",
+        f"--include={','.join(packages)}",
         # Nobody reads translated package descriptions here; without them the lists are a third smaller.
         '--aptopt=Acquire::Languages "none"',
         *(f"--aptopt={line}" for line in settings),
@@ -165,10 +184,7 @@ def _build_bootstrapped(name: str, tag: str, bootstrap: Bootstrap) -> None:
     work.mkdir()
     archive = work / "root.tar"
     run(
-        # In mount and process namespaces of its own, which end with this process: killed at any moment, no mount of a
-        # half-made root stays behind, and no process that writes to it.
-        "setpriv", "--pdeathsig", "KILL",
-        "unshare", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc",
+        *ISOLATED,
         "env", f"TMPDIR={work}", f"KIJUN_RECIPES={RECIPES}",
         "mmdebstrap", *bootstrap.options, bootstrap.suite, archive, *bootstrap.sources,
     )  # fmt: skip

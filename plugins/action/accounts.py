@@ -3,11 +3,13 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 from ansible.errors import AnsibleActionFail
 
-from ..plugin_utils.host_python import HostPythonAction
+from ..plugin_utils.guarded import GuardedAction
+from ..plugin_utils.run_id import run_id
 
 SHIPPED = (
     "host_accounts/*.py",
@@ -21,11 +23,13 @@ SHIPPED = (
     "file_request.py",
     "file_state.py",
     "file_transaction.py",
+    "guard.py",
+    "guard_program.py",
 )
 """What runs on the host, below plugins/module_utils."""
 
 
-class ActionModule(HostPythonAction):
+class ActionModule(GuardedAction):
     """Hands a host its accounts, and gives back what was done."""
 
     _supports_diff = True
@@ -44,6 +48,7 @@ class ActionModule(HostPythonAction):
             mutually_exclusive=[["accounts", "plan"]],
             required_one_of=[["accounts", "plan"]],
         )
+        seconds = self.guard_seconds(variables)
         archive = arguments["archive_directory"]
         if not archive.startswith("/") or archive == "/" or "/.." in archive:
             raise AnsibleActionFail("archive_directory is %r; an absolute path without '..' is allowed" % archive)
@@ -57,14 +62,26 @@ class ActionModule(HostPythonAction):
             "login_account": variables.get("ansible_user") or self._connection_user(),
             "archive_directory": archive,
             "may_remove_last_administrator": arguments["may_remove_last_administrator"],
+            "guard": {"run": run_id(), "seconds": seconds},
         }
-        answer = self.ask("host_accounts.apply", SHIPPED, asked, variables)
+        answer = self.guarded(variables, lambda: self._apply(asked, variables, seconds), seconds)
         if not asked["diff"]:
             answer.pop("diff", None)
         result.update(answer)
         # What was given holds hashes: it must not come back with the result (ansible-playbook -vvv shows that).
         result["invocation"] = {"module_args": {"archive_directory": archive}}
         return result
+
+    def _apply(self, asked: dict[str, Any], variables: dict[str, Any], seconds: int) -> dict[str, Any]:
+        answer = self.ask("host_accounts.apply", SHIPPED, asked, variables)
+        if answer.get("failed") and answer["changed"] and answer["guard_armed"]:
+            # One account's home or session failed. The others' changes stay, a leaver's lock among them. This task is
+            # the host's last in the run, so it proves the access itself.
+            proof = self.prove(variables, time.time() + seconds)
+            answer["guard_armed"] = False
+            if proof.get("failed"):
+                answer["msg"] = "%s. %s" % (answer["msg"], proof["msg"])
+        return answer
 
     def _connection_user(self) -> str | None:
         """Whom the connection logs in as; nobody for a local one."""

@@ -60,7 +60,7 @@ def _done(
     """What the hosts report: login -> hosts where its password was set; and the logins that some host has now."""
     passwords: dict[str, list[str]] = {}
     present: set[str] = set()
-    for host in variables["ansible_play_hosts_all"]:
+    for host in variables["ansible_play_hosts"]:  # without those whose guard took the change back
         applied = variables["hostvars"][host].get(register) or {}
         if "passwords_set" not in applied or applied.get("failed") or applied.get("unreachable"):
             continue

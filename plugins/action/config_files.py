@@ -10,8 +10,10 @@ from typing import Any
 
 from ansible.errors import AnsibleActionFail, AnsibleError
 from ansible.module_utils.parsing.convert_bool import boolean
-from ansible.plugins.action import ActionBase
 from ansible.template import Templar, trust_as_template
+
+from ..plugin_utils.guarded import GuardedAction
+from ..plugin_utils.run_id import run_id
 
 MODULE = "kijun.baseline.config_files"
 GIVES_CONTENT = ("template", "source", "content")
@@ -23,10 +25,11 @@ FILE_OPTIONS = {
 JINJA_OVERRIDES = {"trim_blocks": True, "lstrip_blocks": False}
 
 
-class ActionModule(ActionBase):
+class ActionModule(GuardedAction):
     """Turns templates and sources into contents, so that one module execution has everything."""
 
     _requires_connection = True
+    _supports_diff = True
 
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
         """Render every file of the task and put them in place on the host.
@@ -53,8 +56,15 @@ class ActionModule(ActionBase):
                 contents[secret][path] = base64.b64encode(data).decode("ascii")
             described.append({key: value for key, value in entry.items() if key not in GIVES_CONTENT})
         arguments.update(files=described, contents=contents[False], secret_contents=contents[True])
-        result: dict[str, Any] = self._execute_module(module_name=MODULE, module_args=arguments, task_vars=task_vars)
-        return result
+        seconds = 0
+        if "guard" in arguments:
+            seconds = self.guard_seconds(task_vars)
+            arguments["guard"] = {**(arguments["guard"] or {}), "run": run_id(), "seconds": seconds}
+        return self.guarded(
+            task_vars,
+            lambda: self._execute_module(module_name=MODULE, module_args=arguments, task_vars=task_vars),
+            seconds,
+        )
 
     @staticmethod
     def _check(entry: Any, number: int) -> tuple[str, bool]:

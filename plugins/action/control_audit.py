@@ -10,25 +10,29 @@ from ansible.errors import AnsibleActionFail
 
 from ..plugin_utils.controls import (
     ControlError,
+    Filler,
     check_controls,
-    check_exceptions,
+    check_expectations,
     choose,
     evidence,
+    lists_in_sight,
     reason_not_applicable,
 )
+from ..plugin_utils.exceptions import of_host
+from ..plugin_utils.exceptions_action import ExceptionsAction
 from ..plugin_utils.host_python import HostPythonAction
 from .accounts_state import READERS
 
 SHIPPED = ("auditor.py", "verdict.py", "facts/*.py", *("host_accounts/%s.py" % name for name in READERS))
 """What runs on the host, below plugins/module_utils."""
 
-SENT: tuple[str, ...] = ("id", "expect", "deviation", "sensitive")
+SENT: tuple[str, ...] = ("id", "expect", "applies_where", "deviation", "sensitive")
 """Fields of a control that the host's part needs."""
 
 FAILING = ("fail", "error")
 
 
-class ActionModule(HostPythonAction):
+class ActionModule(HostPythonAction, ExceptionsAction):
     """Asks the host once, and joins the answer with the controls."""
 
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
@@ -36,19 +40,14 @@ class ActionModule(HostPythonAction):
         variables = task_vars or {}
         result = super().run(tmp, variables)
         _, arguments = self.validate_argument_spec(
-            {
-                "controls": {"type": "list", "elements": "dict", "required": True},
-                "exceptions": {"type": "list", "elements": "dict", "default": []},
-                "strict": {"type": "bool", "default": False},
-            }
+            {"controls": {"type": "list", "elements": "dict"}, "strict": {"type": "bool", "default": False}}
         )
         host, groups = variables["inventory_hostname"], list(variables.get("group_names", []))
         try:
-            check_controls(arguments["controls"])
-            exceptions = check_exceptions(arguments["exceptions"], arguments["controls"])
-            controls = choose(arguments["controls"], variables.get("ansible_run_tags", []))
+            controls = self._controls(arguments["controls"], variables, groups)
         except ControlError as error:
             raise AnsibleActionFail(str(error)) from None
+        known = self.exceptions_in_force(variables)
 
         asked = [
             {key: control[key] for key in SENT if key in control}
@@ -56,10 +55,25 @@ class ActionModule(HostPythonAction):
             if reason_not_applicable(control, groups) is None
         ]
         answer = self.ask("auditor", SHIPPED, asked, variables)
-        today = datetime.datetime.now(datetime.UTC).date()
-        record = evidence(host, groups, controls, answer, exceptions, today)
+        exceptions, day = of_host(known["entries"], host, groups), datetime.date.fromisoformat(known["day"])
+        record = evidence(host, groups, controls, answer, exceptions, day)
         result.update(changed=False, evidence=record)
         failing = [entry["id"] for entry in record["controls"] if entry["verdict"] in FAILING]
         if arguments["strict"] and failing:
             result.update(failed=True, msg="%d controls do not hold: %s" % (len(failing), ", ".join(failing)))
         return result
+
+    def _controls(self, given: list[Any] | None, variables: dict[str, Any], groups: list[str]) -> list[dict[str, Any]]:
+        """The controls of this run, checked. What one expects is filled in only where it is asked of this host: that
+        is most of what there is to fill in, and many roles are for few hosts.
+        """
+        fill = Filler(self._templar.template)
+        written = lists_in_sight([variables], self._templar.template) if given is None else given
+        controls = [fill.head(control) for control in written]
+        check_controls(controls)
+        chosen = choose(controls, variables.get("ansible_run_tags", []))
+        for control in chosen:
+            if reason_not_applicable(control, groups) is None:
+                control["expect"] = fill(control["expect"])
+                check_expectations(control)
+        return chosen

@@ -44,7 +44,7 @@ class ActionModule(LedgerAction):
                     action=arguments["action"],
                     approver=arguments["approver"],
                     ticket=arguments["ticket"],
-                    context=self.context(variables),
+                    context=self.context(variables, arguments["book"]),
                     dry_run=self._task.check_mode,
                 )
             except Refused as refused:

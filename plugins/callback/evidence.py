@@ -66,6 +66,7 @@ from ..plugin_utils.report import (
 )
 from ..plugin_utils.report.summary import Summary, changed_things
 from ..plugin_utils.report.texts import TEXTS
+from ..plugin_utils.report.values import one_line
 
 AUDIT = "kijun.baseline.control_audit"
 
@@ -132,7 +133,8 @@ class CallbackModule(CallbackBase):
         errors = {host: text for host, text in self._errors.items() if host in stats.failures or host in stats.dark}
         summary = Summary(self.get_option("language"))
         if self._report is None:
-            self._print("print_heading_changes", summary.changes(sorted(stats.processed), self._changed, errors))
+            lines = summary.changes(sorted(stats.processed), self._changed, errors)
+            self._print("print_heading_changes", [*self._ticket(stats), *lines])
             return
         self._finish(self._report, errors)
         self._print("print_heading_audit", summary.audit(self._report))
@@ -205,6 +207,11 @@ class CallbackModule(CallbackBase):
     def _words(self, key: str) -> str:
         """A text in the summary's language."""
         return TEXTS[self.get_option("language")][key]
+
+    def _ticket(self, stats: Any) -> list[tuple[str, str]]:
+        """The line that names the change's ticket, where kijun.baseline.environment_guard saw one."""
+        ticket = stats.custom.get("_run", {}).get("kijun_change_ticket")
+        return [(self._words("print_ticket").format(ticket=one_line(ticket)), "ok")] if ticket else []
 
     def _print(self, heading: str, lines: list[tuple[str, str]]) -> None:
         """Print the summary."""

@@ -21,7 +21,7 @@ def wanted(controls: list[dict[str, Any]]) -> dict[str, set[str]]:
     """The top-level facts that controls name, each with the second segments asked of it."""
     found: dict[str, set[str]] = {"os": set()}
     for control in controls:
-        for expectation in control["expect"]:
+        for expectation in [*control["expect"], *(control.get("applies_where") or [])]:
             segments = split_path(expectation["fact"])
             found.setdefault(segments[0], set()).update(segments[1:2])
     return found
@@ -43,7 +43,7 @@ def audit(controls: list[dict[str, Any]], root: str = "/") -> dict[str, Any]:
     """Audit a host.
 
     Args:
-        controls: id, expect, and optionally deviation and sensitive, with all values filled in.
+        controls: id, expect, and optionally applies_where, deviation and sensitive, with all values filled in.
         root: the host's file tree.
 
     Returns:

@@ -20,7 +20,7 @@ import os
 import shlex
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -77,6 +77,7 @@ class FileTransaction:
         scratch: list[str],
         keep_generations: int,
         check: bool,
+        before_commit: Callable[[list[str]], None] | None = None,
     ) -> Outcome:
         """Carry the whole step out.
 
@@ -86,6 +87,7 @@ class FileTransaction:
         :param scratch: further directories that commands may write to without effect.
         :param keep_generations: how many earlier states are kept, at least 1.
         :param check: find everything out, change nothing.
+        :param before_commit: called with the real paths that are about to change, when there are some.
         :raises FileTransactionError: the host's files are as they were before.
         """
         outcome = Outcome()
@@ -107,6 +109,8 @@ class FileTransaction:
             if check:
                 return outcome
             if outcome.changes:
+                if before_commit:
+                    before_commit([change.real for change in outcome.changes])
                 outcome.generation, outcome.backups = self.store.commit(outcome.changes, keep_generations)
             if due:
                 self._record(due)

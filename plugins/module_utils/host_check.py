@@ -1,12 +1,14 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Whether a host is one that may be changed: asked before anything is."""
+"""Whether a host is one that may be changed, and what an earlier run left: asked before anything is."""
 
 from __future__ import annotations
 
 import json
 import os
+import subprocess
 from typing import Any
 
+from .facts.environment import marker
 from .facts.host import Host
 from .facts.system import operating_system
 
@@ -22,6 +24,9 @@ WRITTEN = (
 
 ROOM = 32
 """MiB that a file system needs for packages and the versions kept of files."""
+
+GUARD = "/var/lib/kijun/guard"
+"""Where the guard keeps its program, what hangs, and its report."""
 
 NAMES = 1000
 """Files that there must still be room for, where the file system counts them."""
@@ -50,12 +55,73 @@ def complaint(system: dict[str, Any]) -> str:
     return ""
 
 
+def settle_guard(run: str) -> dict[str, Any] | None:
+    """Have the host's guard take back what an earlier run did not confirm, and give the report of it once.
+
+    Args:
+        run: the run that begins.
+
+    Returns:
+        What was taken back since somebody was told last: time, reason, restored, failures; None when nothing was.
+
+    Raises:
+        OSError: the guard did not answer.
+    """
+    if not (os.path.exists(GUARD + "/pending/guard.json") or os.path.exists(GUARD + "/report.json")):
+        return None
+    done = subprocess.run(
+        ["/usr/bin/python3", "-I", GUARD + "/guard.pyz", "settle", run],
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    try:
+        report: dict[str, Any] | None = json.loads(done.stdout)
+    except ValueError:
+        raise OSError("%s/guard.pyz: %s" % (GUARD, (done.stderr or done.stdout).strip()[-500:])) from None
+    return report
+
+
+def controller() -> str | None:
+    """The address that whoever started this logged in from, sshd(8) SSH_CONNECTION; None when it was no login by SSH.
+
+    sudo(8) keeps the variable from what it starts, so it is looked for up the line of processes.
+    """
+    process = os.getpid()
+    while process > 1:
+        try:
+            with open("/proc/%d/environ" % process, "rb") as file:
+                for entry in file.read().split(b"\0"):
+                    if entry.startswith(b"SSH_CONNECTION="):
+                        return entry.partition(b"=")[2].split()[0].decode().partition("%")[0]
+            with open("/proc/%d/stat" % process, encoding="utf-8", errors="replace") as file:
+                process = int(file.read().rpartition(")")[2].split()[1])
+        except (OSError, IndexError, ValueError):
+            return None
+    return None
+
+
 def main(argument: str) -> None:
     """Look, and print what was seen.
 
     Args:
-        argument: nothing; JSON's null.
+        argument: JSON: ``run`` (the run that begins) and ``check`` (true: change nothing).
     """
+    asked = json.loads(argument)
     system = operating_system(Host(), set())
-    seen = {"distribution": system["id"], "release": system["version_id"]}
-    print(json.dumps({"complaint": complaint(system), "host": seen}))
+    seen = {
+        "distribution": system["id"],
+        "release": system["version_id"],
+        "container": system["container"],
+        "controller": controller(),
+        "environment": marker(Host())["name"],
+    }
+    found = complaint(system)
+    report = None
+    if not found and not asked["check"]:
+        try:
+            report = settle_guard(asked["run"])
+        except OSError as error:
+            found = str(error)
+    print(json.dumps({"complaint": found, "host": seen, "taken_back": report}))

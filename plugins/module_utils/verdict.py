@@ -186,18 +186,30 @@ def check(expectation: dict[str, Any], facts: dict[str, Any]) -> dict[str, Any]:
     return result
 
 
+def _not_here(condition: dict[str, Any]) -> str:
+    """Why a control does not apply to this host, from the condition that does not hold."""
+    wanted = " ".join(str(word) for word in (condition["op"], condition["expected"]) if word is not None)
+    return "asked only where %s is %s; here it is %s" % (condition["fact"], wanted, condition["actual"])
+
+
 def judge_control(control: dict[str, Any], facts: dict[str, Any]) -> dict[str, Any]:
     """Judge one control: each of its expectations, then the control as a whole.
 
     Args:
-        control: id, expect, and optionally deviation (text: the settings themselves depart from the clause) and
-            sensitive (true: what was found is not shown).
+        control: id, expect, and optionally applies_where (expectations: where one does not hold, the control is not
+            applicable), deviation (text: the settings themselves depart from the clause) and sensitive (true: what
+            was found is not shown).
         facts: the fact tree.
 
     Returns:
         id, verdict, reason and checks. An error in one check outweighs its passes, a failure outweighs an error.
     """
-    checks = [check(expectation, facts) for expectation in control["expect"]]
+    conditions = [check(expectation, facts) for expectation in control.get("applies_where") or []]
+    for entry in conditions:
+        if entry["verdict"] == FAIL:
+            return {"id": control["id"], "verdict": NOT_APPLICABLE, "reason": _not_here(entry), "checks": []}
+    unknown = [entry for entry in conditions if entry["verdict"] == ERROR]
+    checks = unknown or [check(expectation, facts) for expectation in control["expect"]]
     verdicts = {entry["verdict"] for entry in checks}
     verdict = next((kind for kind in (FAIL, ERROR) if kind in verdicts), PASS if checks else NOT_APPLICABLE)
     if control.get("sensitive"):

@@ -135,6 +135,40 @@ options:
     description: How many earlier states of the host are kept, from 1 to 1000.
     type: int
     default: 5
+  guard:
+    description:
+      - Given, with or without suboptions, what changes can cut access, so it is applied under the guard. What was there
+        before is kept, and comes back unless M(kijun.baseline.guard) confirms the change, or when a step after it
+        fails.
+    type: dict
+    suboptions:
+      undo:
+        description: Commands (program and arguments, no shell) that run once the files are back as they were.
+        type: list
+        elements: list
+        default: []
+      state:
+        description: What no file holds. It is saved before the files change, and loaded once they are back.
+        type: list
+        elements: dict
+        default: []
+        suboptions:
+          save:
+            description: Command whose output is kept.
+            type: list
+            elements: str
+            required: true
+          load:
+            description: Command that takes this output on standard input.
+            type: list
+            elements: str
+            required: true
+      run:
+        description: The run that changes the host. Filled in by the controller's part of this step; leave it out.
+        type: str
+      seconds:
+        description: How long the change may stay unconfirmed. Filled in from the variable C(kijun_guard_seconds).
+        type: int
   contents:
     description: Content by path, in Base64. Filled in by the controller's part of this step; leave it out.
     type: dict
@@ -243,6 +277,7 @@ from ..module_utils.candidate_view import Generator
 from ..module_utils.file_diff import diff_of
 from ..module_utils.file_state import FileTransactionError
 from ..module_utils.file_transaction import FileTransaction, Outcome
+from ..module_utils.guard import Guard, GuardError
 
 FILE_OPTIONS = {
     "path": {"type": "path", "required": True},
@@ -267,6 +302,23 @@ ARGUMENTS = {
     "validate": {"type": "list", "elements": "list", "default": []},
     "scratch": {"type": "list", "elements": "path", "default": []},
     "keep_generations": {"type": "int", "default": 5},
+    "guard": {
+        "type": "dict",
+        "options": {
+            "run": {"type": "str"},
+            "seconds": {"type": "int"},
+            "undo": {"type": "list", "elements": "list", "default": []},
+            "state": {
+                "type": "list",
+                "elements": "dict",
+                "default": [],
+                "options": {
+                    "save": {"type": "list", "elements": "str", "required": True},
+                    "load": {"type": "list", "elements": "str", "required": True},
+                },
+            },
+        },
+    },
     "contents": {"type": "dict", "default": {}},
     "secret_contents": {"type": "dict", "default": {}, "no_log": True},
 }
@@ -302,7 +354,16 @@ def main() -> None:
     os.umask(0o077)
     encoded = {**given["contents"], **given["secret_contents"]}
     files = [{**entry, "content": base64.b64decode(encoded.get(entry["path"], ""))} for entry in given["files"]]
+    guard, armed = given["guard"], []
+    keeper = Guard()
+
+    def arm(paths: list[str]) -> None:
+        keeper.arm(guard, paths)
+        armed.append(True)
+
     try:
+        if guard and not module.check_mode:
+            keeper.settle(guard["run"])
         outcome = FileTransaction().run(
             files=files,
             generators=[Generator(**entry) for entry in given["generate"]],
@@ -310,12 +371,16 @@ def main() -> None:
             scratch=given["scratch"],
             keep_generations=given["keep_generations"],
             check=module.check_mode,
+            before_commit=arm if guard else None,
         )
-    except FileTransactionError as error:
-        module.fail_json(msg=str(error), changed_files=[])
+    except (FileTransactionError, GuardError) as error:
+        module.fail_json(msg=str(error), changed_files=[], guard_armed=bool(armed))
     except OSError as error:
-        module.fail_json(msg=f"{error.filename}: {error.strerror}; nothing was changed", changed_files=[])
+        module.fail_json(
+            msg=f"{error.filename}: {error.strerror}; nothing was changed", changed_files=[], guard_armed=bool(armed)
+        )
     result = result_of(outcome)
+    result["guard_armed"] = bool(armed)
     if module._diff:
         result["diff"] = [part for change in outcome.changes for part in diff_of(change)]
     module.exit_json(**result)

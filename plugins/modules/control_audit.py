@@ -13,42 +13,18 @@ description:
     what was expected and what was found.
   - Changes nothing on the host and writes nothing there. The host needs Python 3.9 or later and no package.
   - A fact that cannot be read makes its control an error, never a pass.
+  - A failure that an approved exception covers is excused until its end (clause SM-6-1). What is excused where comes
+    from M(kijun.baseline.exceptions_in_force); without that task, each host reads the ledger for itself.
   - The run's tags choose controls by area, clause or id, as in C(--tags time_sync,SM-4.1.5-1-6).
 options:
   controls:
     description:
       - The controls, see docs/controls.md. A control whose C(scope) has none of the host's groups (V(servers),
         V(clients)), or whose C(applies) is false, is not applicable.
+      - Not given, they are those of every list variable of the host whose name ends in C(_controls). What a control
+        expects is then filled in only where it is asked of the host, which saves time where many are not.
     type: list
     elements: dict
-    required: true
-  exceptions:
-    description:
-      - Approved departures that excuse a failing control on this host until a date (clause SM-6-1). An expired one
-        excuses nothing.
-    type: list
-    elements: dict
-    default: []
-    suboptions:
-      control:
-        description: Id of the control.
-        type: str
-        required: true
-      until:
-        description: Last day it holds, C(YYYY-MM-DD), in UTC.
-        type: str
-        required: true
-      approver:
-        description: Who approved it.
-        type: str
-        required: true
-      reason:
-        description: Why it is needed.
-        type: str
-        required: true
-      ticket:
-        description: Where the approval is filed.
-        type: str
   strict:
     description: Fail the task when a control fails or cannot be read.
     type: bool
@@ -60,12 +36,12 @@ author:
 """
 
 EXAMPLES = r"""
+- name: Read what hosts are excused from, once for all of them
+  kijun.baseline.exceptions_in_force:
+  run_once: true
+
 - name: Compare the host with every control in sight
   kijun.baseline.control_audit:
-    controls: >-
-      {{ query('ansible.builtin.vars', *query('ansible.builtin.varnames', '^[a-z].*_controls$'))
-      | flatten(levels=1) }}
-    exceptions: "{{ kijun_exceptions | default([]) }}"
 """
 
 RETURN = r"""

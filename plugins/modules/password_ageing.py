@@ -40,6 +40,18 @@ options:
     type: list
     elements: str
     default: []
+  guard:
+    description:
+      - Ages are set under the guard; end the role with M(kijun.baseline.guard). Filled in by the controller's part of
+        this step; leave it out.
+    type: dict
+    suboptions:
+      run:
+        description: The run that changes the host.
+        type: str
+      seconds:
+        description: How long the change may stay unconfirmed, from the variable C(kijun_guard_seconds).
+        type: int
 attributes:
   check_mode:
     description: Says which accounts would change.
@@ -78,6 +90,7 @@ from ansible.module_utils.basic import AnsibleModule
 
 from ..module_utils.facts.accounts import password_state
 from ..module_utils.facts.host import Host, lines
+from ..module_utils.guard import Guard, GuardError
 
 ASKED = "/var/lib/kijun/first_login.json"
 """List of the accounts of which a change was asked."""
@@ -148,10 +161,13 @@ def main() -> None:
             "warn_days": {"type": "int", "required": True},
             "exempt": {"type": "list", "elements": "str", "default": []},
             "first_login": {"type": "list", "elements": "str", "default": []},
+            "guard": {"type": "dict", "options": {"run": {"type": "str"}, "seconds": {"type": "int"}}},
         },
         supports_check_mode=True,
     )
     wish = module.params
+    if wish["guard"] and not module.check_mode:
+        Guard().settle(wish["guard"]["run"])
     try:
         known = asked_before()
     except ValueError as error:
@@ -160,18 +176,27 @@ def main() -> None:
     asked = [name for name in wish["first_login"] if name in records and name not in known]
     planned = {name: changes(record, wish, name in asked) for name, record in records.items()}
     planned = {name: arguments for name, arguments in planned.items() if arguments}
+    armed = bool(wish["guard"] and planned and not module.check_mode)
+    if armed:
+        try:
+            Guard().arm(wish["guard"], ["/etc/shadow"])
+        except GuardError as error:
+            module.fail_json(msg=str(error))
     if not module.check_mode:
         for name, arguments in planned.items():
             done = subprocess.run(
                 ["chage", *arguments, "--", name], capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL
             )
             if done.returncode:
-                module.fail_json(msg="chage %s %s: %s" % (" ".join(arguments), name, done.stderr.strip()))
+                module.fail_json(
+                    msg="chage %s %s: %s" % (" ".join(arguments), name, done.stderr.strip()), guard_armed=armed
+                )
         if asked:
             remember(known + asked)
     module.exit_json(
         changed=bool(planned),
         accounts=planned,
+        guard_armed=armed,
         diff={
             "before": "".join(described(name, records[name]) for name in planned),
             "after": "".join("%s: chage %s\n" % (n, " ".join(a)) for n, a in planned.items()),

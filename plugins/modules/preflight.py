@@ -14,6 +14,9 @@ description:
     not know is an error too, since it is mostly a misspelt one.
   - Asks the host, once in a run, whether it is a release that was tested, whether the task is root there, and whether
     its file systems can be written to and have room.
+  - Says from which controls the host is excused by approved exceptions, so that roles leave it alone there. That comes
+    from M(kijun.baseline.exceptions_in_force); without that task, each host reads the ledger for itself. A ledger that
+    does not answer ends the run before anything is changed.
 options:
   roles:
     description: Names of the roles, without the collection.
@@ -34,8 +37,11 @@ EXAMPLES = r"""
 
 RETURN = r"""
 ansible_facts:
-  description: What the host is.
-  returned: when the host was asked
+  description:
+    - C(kijun_host), what the host is, C(excused), the controls that it is excused from, and C(run), the run of
+      ansible-playbook that says so; C(kijun_exceptions_in_force), the exceptions.
+  returned: the first time in a run, and when the host is excused from something else since
   type: dict
-  sample: {kijun_host: {distribution: debian, release: "12"}}
+  sample:
+    kijun_host: {distribution: debian, release: "12", run: 3f0c52a1d7e94b68, excused: [AUTH-07]}
 """

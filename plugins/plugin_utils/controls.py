@@ -4,12 +4,17 @@
 from __future__ import annotations
 
 import datetime
+import functools
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
 from typing import Any
+
+import yaml
 
 from ..module_utils.facts import known
 from ..module_utils.verdict import EXCUSED, FAIL, NOT_APPLICABLE, OPERATORS, VERDICTS, split_path
+from .exceptions import days_left
 
 SCHEMA = "kijun.evidence/1"
 AUDITED = ("automated", "detected")
@@ -21,7 +26,17 @@ GROUP_OF_SCOPE = {"server": "servers", "client": "clients"}
 CARRIED = ("id", "title", "area", "severity", "scope", "status", "clauses")
 """Fields of a control that its evidence repeats, so that a record can be read alone."""
 
-FIELDS = (*CARRIED, "reason", "disruption", "expect", "applies", "deviation", "sensitive")
+FIELDS = (
+    *CARRIED,
+    "reason",
+    "disruption",
+    "expect",
+    "applies",
+    "applies_where",
+    "deviation",
+    "sensitive",
+    "never_excused",
+)
 EXPECTATION_FIELDS = ("fact", "op", "value", "each", "except")
 
 CHOICES = {
@@ -31,12 +46,103 @@ CHOICES = {
 """Field of a control -> what it may be."""
 
 
+LIST_NAME = re.compile(r"[a-z].*_controls")
+"""Name of a variable that holds controls."""
+
+TOLD = ("id", "from", "until", "approver", "reason", "measure", "ticket")
+"""Fields of an exception that the evidence repeats."""
+
+ROLES = Path(__file__).resolve().parents[2] / "roles"
+
+
 class ControlError(ValueError):
-    """A control, an exception or a choice of controls is not of its form; the text says which and what is allowed."""
+    """A control or a choice of controls is not of its form; the text says which and what is allowed."""
+
+
+class Filler:
+    """Fills templates in, each distinct one once. Whatever is no template is passed by: most of a control is not, and
+    Ansible's own way through it costs ten times as much.
+
+    Args:
+        template: fills in one template.
+    """
+
+    def __init__(self, template: Callable[[Any], Any]) -> None:
+        self._template = template
+        self._known: dict[str, Any] = {}
+
+    def __call__(self, value: Any) -> Any:
+        """The value with its templates filled in.
+
+        Args:
+            value: as it is written: text, numbers, and lists and mappings of them.
+        """
+        if isinstance(value, str):
+            if "{{" not in value and "{%" not in value:
+                return value
+            if value not in self._known:
+                self._known[value] = self._template(value)
+            return self._known[value]
+        if isinstance(value, dict):
+            return {name: self(member) for name, member in value.items()}
+        return [self(member) for member in value] if isinstance(value, list | tuple) else value
+
+    def head(self, control: Any) -> Any:
+        """A control filled in, but for the list of what it expects.
+
+        Args:
+            control: as it is written.
+        """
+        if not isinstance(control, dict) or not isinstance(control.get("expect"), list | tuple):
+            return self(control)
+        return {name: value if name == "expect" else self(value) for name, value in control.items()}
+
+
+def lists_in_sight(sources: Iterable[Mapping[str, Any]], template: Callable[[Any], Any]) -> list[Any]:
+    """The members of every list variable of controls, as they are written: their templates are not filled in.
+
+    Args:
+        sources: variables.
+        template: fills in a template; asked for variables that are one themselves.
+
+    Raises:
+        ControlError: such a variable is no list.
+    """
+    found: list[Any] = []
+    for variables in sources:
+        for name in sorted(filter(LIST_NAME.fullmatch, variables)):
+            value = variables[name]
+            value = template(value) if isinstance(value, str) else value
+            if not isinstance(value, list | tuple):
+                raise ControlError("%s must be a list of controls, not %r" % (name, value))
+            found += value
+    return found
+
+
+@functools.lru_cache(maxsize=1)
+def collection_controls() -> tuple[Any, ...]:
+    """The controls of all roles of this collection, as they are written."""
+    files = sorted(ROLES.glob("*/defaults/main/controls.yml"))
+    lists = (yaml.safe_load(path.read_text(encoding="utf-8")) or {} for path in files)
+    return tuple(control for variables in lists for value in variables.values() for control in value)
+
+
+def never_excused(controls: Iterable[Any]) -> dict[str, str]:
+    """Id of each control -> why it is never excused; an empty text where it can be.
+
+    Args:
+        controls: as they are written.
+    """
+    return {
+        str(control["id"]): str(control.get("never_excused") or "")
+        for control in controls
+        if isinstance(control, dict) and "id" in control
+    }
 
 
 def check_controls(controls: list[dict[str, Any]]) -> None:
-    """See that controls are of their form before any host is asked.
+    """See that controls are of their form before any host is asked; of those that it is asked of, `check_expectations`
+    looks at the rest.
 
     Args:
         controls: the controls, values filled in.
@@ -53,8 +159,19 @@ def check_controls(controls: list[dict[str, Any]]) -> None:
             raise ControlError("control %s is there twice" % name)
         seen.add(name)
         _check_fields(name, control)
-        for expectation in control.get("expect", []):
-            _check_expectation(name, expectation)
+
+
+def check_expectations(control: dict[str, Any]) -> None:
+    """See that what a control expects is of its form.
+
+    Args:
+        control: the control, values filled in.
+
+    Raises:
+        ControlError: names the control, what of it is wrong, and what is allowed.
+    """
+    for expectation in [*control.get("expect", []), *control.get("applies_where", [])]:
+        _check_expectation(control["id"], expectation)
 
 
 def _check_fields(name: str, control: dict[str, Any]) -> None:
@@ -65,7 +182,7 @@ def _check_fields(name: str, control: dict[str, Any]) -> None:
     for field, choices in CHOICES.items():
         if control[field] not in choices:
             raise ControlError("control %s: %s %r is none of %s" % (name, field, control[field], ", ".join(choices)))
-    for field in ("scope", "clauses", "expect"):
+    for field in ("scope", "clauses", "expect", "applies_where"):
         if not isinstance(control.get(field, []), list):
             raise ControlError("control %s: %s must be a list, not %r" % (name, field, control[field]))
     wrong = [scope for scope in control["scope"] if scope not in GROUP_OF_SCOPE]
@@ -73,6 +190,9 @@ def _check_fields(name: str, control: dict[str, Any]) -> None:
         raise ControlError("control %s: scope %r must be of %s" % (name, control["scope"], ", ".join(GROUP_OF_SCOPE)))
     if not isinstance(control.get("applies", True), bool):
         raise ControlError("control %s: applies must be true or false, not %r" % (name, control["applies"]))
+    never = control.get("never_excused", "-")
+    if not isinstance(never, str) or not never.strip():
+        raise ControlError("control %s: never_excused must say why, not %r" % (name, never))
     if control["status"] in AUDITED and not control.get("expect"):
         raise ControlError("control %s is %s and expects nothing" % (name, control["status"]))
 
@@ -147,52 +267,28 @@ def reason_not_applicable(control: dict[str, Any], groups: list[str]) -> str | N
     return None
 
 
-def check_exceptions(exceptions: list[dict[str, Any]], controls: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
-    """See that exceptions are of their form, and give them by control.
+def _excuse(result: dict[str, Any], exception: dict[str, Any] | None, day: datetime.date, never: str) -> None:
+    """Excuse a failure that an exception in force covers; say of one that is over, or that cannot be, that it does not.
 
     Args:
-        exceptions: control, until (YYYY-MM-DD), approver, reason, and optionally ticket.
-        controls: all controls.
-
-    Raises:
-        ControlError: names the exception's field and value, or the unknown control.
+        result: the control's evidence.
+        exception: the one filed for it on this host.
+        day: the day of judgement.
+        never: why the control is never excused; empty where it can be.
     """
-    ids = {control["id"] for control in controls}
-    found: dict[str, dict[str, Any]] = {}
-    for entry in exceptions:
-        missing = [field for field in ("control", "until", "approver", "reason") if not entry.get(field)]
-        if missing:
-            raise ControlError("kijun_exceptions: %r lacks %s (clause SM-6-1)" % (entry, ", ".join(missing)))
-        if entry["control"] not in ids:
-            raise ControlError(
-                "kijun_exceptions: unknown control id %r; known: %s (clause SM-6-1)"
-                % (entry["control"], ", ".join(sorted(ids)))
-            )
-        try:
-            until = datetime.datetime.strptime(str(entry["until"]), "%Y-%m-%d").date()
-        except ValueError:
-            raise ControlError(
-                "kijun_exceptions: until %r of %s is not a date such as 2030-12-31 (clause SM-6-1)"
-                % (entry["until"], entry["control"])
-            ) from None
-        earlier = found.get(entry["control"])
-        if earlier and earlier["until"] >= until.isoformat():  # of two, the one that lasts longer holds
-            continue
-        found[entry["control"]] = {
-            "until": until.isoformat(),
-            "approver": str(entry["approver"]),
-            "reason": str(entry["reason"]),
-            "ticket": str(entry.get("ticket") or ""),
-        }
-    return found
-
-
-def _excuse(result: dict[str, Any], exception: dict[str, Any] | None, today: datetime.date) -> None:
-    """Excuse a failure that a valid exception covers; say of an expired one that it has expired."""
-    result["exception"] = exception
-    if exception is None or result["verdict"] != FAIL:
+    if exception is None:
+        result["exception"] = None
         return
-    if datetime.date.fromisoformat(exception["until"]) >= today:
+    left = days_left(exception, day)
+    result["exception"] = {**{field: exception[field] for field in TOLD}, "days_left": left}
+    if result["verdict"] != FAIL:
+        return
+    if never:
+        result["reason"] = "exception %s does not hold, since this control is never excused: %s" % (
+            exception["id"],
+            never,
+        )
+    elif left >= 0:
         result["verdict"] = EXCUSED
         result["reason"] = "excused until {until} by {approver}: {reason}".format(**exception)
     else:
@@ -214,8 +310,8 @@ def evidence(
         groups: its groups.
         controls: the controls of this run, those not for this host included.
         answer: what the host's audit returned.
-        exceptions: by control id.
-        today: the date that exceptions are held against.
+        exceptions: of this host, by control id, as `exceptions.of_host` gives them.
+        today: the day of judgement.
     """
     judged = {entry["id"]: entry for entry in answer["controls"]}
     results = []
@@ -230,7 +326,7 @@ def evidence(
             "deviation": control.get("deviation") or None,
             "checks": found["checks"],
         }
-        _excuse(result, exceptions.get(control["id"]), today)
+        _excuse(result, exceptions.get(control["id"]), today, control.get("never_excused", ""))
         results.append(result)
     verdicts = [result["verdict"] for result in results]
     return {

@@ -14,20 +14,33 @@ import io
 import json
 import pathlib
 import zipfile
+import zlib
 from typing import Any
 
 from ansible.errors import AnsibleActionFail, AnsibleConnectionFailure, AnsibleError
 from ansible.plugins.action import ActionBase
 
 LAUNCHER = """\
-import base64, os, sys
+import base64, os, sys, zlib
 fd = os.memfd_create("kijun")
 os.write(fd, base64.b64decode("{archive}"))
 sys.path.insert(0, "/proc/self/fd/%d" % fd)
 sys.dont_write_bytecode = True
 from kijun.{module} import main
-main({argument!r})
+main(zlib.decompress(base64.b64decode("{argument}")).decode())
 """
+
+
+def launcher(shipped: tuple[str, ...], module: str, argument: Any) -> str:
+    """What a host's Python is given on standard input.
+
+    Args:
+        shipped: patterns of the files that the module needs, itself among them.
+        module: the module whose ``main`` is called.
+        argument: what it is given, as JSON.
+    """
+    packed = base64.b64encode(zlib.compress(json.dumps(argument, default=str).encode())).decode()
+    return LAUNCHER.format(archive=archive(shipped), module=module, argument=packed)
 
 
 @functools.lru_cache(maxsize=8)
@@ -75,7 +88,7 @@ class HostPythonAction(ActionBase):
         python = variables.get("ansible_python_interpreter") or ""
         if not python.startswith("/"):
             python = "/usr/bin/python3"
-        script = LAUNCHER.format(archive=archive(shipped), module=module, argument=json.dumps(argument, default=str))
+        script = launcher(shipped, module, argument)
         self._display.vvvv("%s payload: %d bytes" % (module, len(script)), host=variables["inventory_hostname"])
         try:
             done = self._low_level_execute_command(python + " -I -S -", in_data=script.encode(), sudoable=True)

@@ -13,19 +13,26 @@ from typing import Any
 from ansible.errors import AnsibleActionFail
 from ansible.plugins.action import ActionBase
 
+from .controls import collection_controls, lists_in_sight, never_excused
 from .ledger import checkpoints
 from .ledger.books.accounts import AccountContext
+from .ledger.books.exceptions import ExceptionContext
 from .ledger.engine import Ledger
 from .ledger.errors import LedgerError
-
-DEFAULT_URL = "sqlite:///ledger/kijun.sqlite"
-"""The ledger of a checkout: a file in the directory that playbooks are run from."""
+from .ledger_address import ledger_url
+from .limits import complaints
 
 SYSLOG_SOCKET = "/dev/log"
 
 URL_ARGUMENT = {"url": {"type": "str", "no_log": True}}
 CHANGE_ARGUMENTS = {**URL_ARGUMENT, "actor": {"type": "str"}}
 """Arguments of every action on a ledger, and of those that write to it."""
+
+EXCEPTION_LIMITS: dict[str, dict[str, Any]] = {
+    "kijun_exceptions_committee": {"type": "people", "clause": "SM-6-1"},
+    "kijun_exceptions_max_days": {"type": "int", "min": 1, "max": 1830, "clause": "SM-6-1"},
+}
+"""What the variables about exceptions may be."""
 
 
 class LedgerAction(ActionBase):
@@ -66,8 +73,7 @@ class LedgerAction(ActionBase):
 
     def url(self, arguments: Mapping[str, Any], variables: Mapping[str, Any]) -> str:
         """The ledger's address: the task's, the variable's, the environment's, or the default."""
-        given = arguments.get("url") or self.variable(variables, "kijun_ledger_url", None)
-        return str(given or os.environ.get("KIJUN_LEDGER_URL") or DEFAULT_URL)
+        return ledger_url(arguments.get("url") or self.variable(variables, "kijun_ledger_url", None))
 
     def actor(self, arguments: Mapping[str, Any], variables: Mapping[str, Any]) -> str:
         """Who acts: whom the task names, who started the job in AWX, or whoever is logged in on the controller."""
@@ -84,8 +90,20 @@ class LedgerAction(ActionBase):
         except KeyError:
             return "uid %d" % os.getuid()
 
-    def context(self, variables: Mapping[str, Any]) -> AccountContext:
-        """What the rules of accounts need to know from the inventory and from the organisation's lists."""
+    def context(self, variables: Mapping[str, Any], book: str = "accounts") -> Any:
+        """What the rules of a book need to know from the inventory and from the organisation's lists.
+
+        Args:
+            variables: the task's.
+            book: the book.
+
+        Raises:
+            AnsibleActionFail: a variable that says it is not what it may be.
+        """
+        makers = {"accounts": self._account_context, "exceptions": self._exception_context}
+        return makers[book](variables) if book in makers else None
+
+    def _account_context(self, variables: Mapping[str, Any]) -> AccountContext:
         groups = {name: frozenset(hosts) for name, hosts in variables.get("groups", {}).items()}
         hosts = {host: frozenset({host}) for host in groups.get("all", ())}
         rules = self.variable(variables, "accounts_sudo_rules", {})
@@ -95,6 +113,29 @@ class LedgerAction(ActionBase):
             sudo_rules=frozenset(rules),
             departments=frozenset(departments) or None,
         )
+
+    def _exception_context(self, variables: Mapping[str, Any]) -> ExceptionContext:
+        given = {
+            "kijun_exceptions_committee": self.variable(variables, "kijun_exceptions_committee", []),
+            "kijun_exceptions_max_days": self.variable(variables, "kijun_exceptions_max_days", 365),
+        }
+        present = [name for name in variables if name != "kijun_exceptions_in_force"]
+        wrong = complaints("kijun_exceptions", EXCEPTION_LIMITS, given, present)
+        if wrong:
+            raise AnsibleActionFail("; ".join(wrong).replace("of role kijun_exceptions", "about exceptions"))
+        groups = variables.get("groups", {})
+        return ExceptionContext(
+            hosts=frozenset(groups) | frozenset(groups.get("all", ())),
+            controls=never_excused([*collection_controls(), *self._own_controls(variables)]),
+            committee=tuple(given["kijun_exceptions_committee"]),
+            max_days=int(given["kijun_exceptions_max_days"]),
+        )
+
+    def _own_controls(self, variables: Mapping[str, Any]) -> list[Any]:
+        """The organisation's own controls: those of the inventory, of whatever host."""
+        known = variables.get("hostvars", {})
+        hosts = [known.raw_get(name) for name in known] if hasattr(known, "raw_get") else []
+        return lists_in_sight([variables, *hosts], self._templar.template)
 
     @contextmanager
     def ledger(self, arguments: Mapping[str, Any], variables: Mapping[str, Any]) -> Iterator[Ledger]:

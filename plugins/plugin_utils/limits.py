@@ -13,6 +13,16 @@ NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.:-]*\$?")
 """A login name or a host's name or address; nothing that a configuration file would read as something else."""
 
 
+ACCOUNT = r"[a-z_][a-z0-9_.-]{0,30}\$?"
+"""A login name, or a group's, as sudoers(5) takes it without quotes."""
+
+ABSOLUTE = r"(?:/[A-Za-z0-9*_.:+-]+)+"
+"""An absolute path; ``*`` stands for any characters."""
+
+PATTERN = re.compile(r"[A-Za-z0-9*][A-Za-z0-9@_.:+*\\-]*")
+"""Names of packages, units or programs, in which ``*`` stands for anything."""
+
+
 class Unresolved:
     """Stands for the value of a variable whose template fails; within no limit.
 
@@ -76,6 +86,75 @@ def _reasons(value: Any) -> bool:
     )
 
 
+def _named(value: Any, name: str) -> bool:
+    """Whether it is a list of names with reasons, each name of that form."""
+    return _reasons(value) and all(re.fullmatch(name, entry["name"]) for entry in value)
+
+
+def _sysctls(value: Any) -> bool:
+    """Whether it holds names and values as a line of sysctl.d(5) has them."""
+    return isinstance(value, dict) and all(
+        re.fullmatch(r"[a-z][a-z0-9_-]*([./][A-Za-z0-9_*:@-]+)+", str(name)) is not None
+        and not isinstance(setting, bool)
+        and re.fullmatch(r"[!-~]+( [!-~]+)*", str(setting)) is not None
+        for name, setting in value.items()
+    )
+
+
+def _address(value: Any) -> bool:
+    try:
+        ipaddress.ip_address(str(value))
+    except ValueError:
+        return False
+    return True
+
+
+def _listener(value: Any) -> bool:
+    if not isinstance(value, dict) or set(value) - {"protocol", "port", "program", "addresses"}:
+        return False
+    port, program, addresses = value.get("port"), value.get("program"), value.get("addresses", "any")
+    return (
+        value.get("protocol") in ("tcp", "udp")
+        and (port == "any" or (_whole(port) and 1 <= int(str(port)) <= 65535))
+        and isinstance(program, str)
+        and PATTERN.fullmatch(program) is not None
+        and (addresses in ("any", "loopback") or (isinstance(addresses, list) and all(map(_address, addresses))))
+    )
+
+
+def _port(value: Any) -> bool:
+    """Whether it is a port, or a range of ports such as 6000-6010."""
+    ends = [int(end) for end in str(value).split("-")] if re.fullmatch(r"[0-9]{1,5}(-[0-9]{1,5})?", str(value)) else []
+    return (
+        not isinstance(value, bool) and bool(ends) and 1 <= ends[0] <= ends[-1] <= 65535 and len(set(ends)) == len(ends)
+    )
+
+
+def _ports(value: Any) -> bool:
+    return isinstance(value, list) and all(map(_port, value))
+
+
+def _openings(value: Any, towards: str, optional: set[str]) -> bool:
+    """Whether it is a list of services that a packet filter lets through, each with a name of its own."""
+    if not isinstance(value, list) or not all(isinstance(entry, dict) for entry in value):
+        return False
+    names = [entry.get("name") for entry in value]
+    return len(set(map(str, names))) == len(names) and all(
+        set(entry) <= {"name", "protocol", "ports", towards} | optional
+        and re.fullmatch(r"[a-z][a-z0-9_]{0,19}", str(entry.get("name"))) is not None
+        and entry.get("protocol") in ("tcp", "udp")
+        and _ports(entry.get("ports"))
+        and bool(entry["ports"])
+        and (towards not in entry or (_networks(entry[towards]) and bool(entry[towards])))
+        and ("limit" not in entry or (_whole(entry["limit"]) and 1 <= int(entry["limit"]) <= 100000))
+        for entry in value
+    )
+
+
+def _networks(value: Any) -> bool:
+    return isinstance(value, list) and all(map(_network, value))
+
+
 TYPES: dict[str, tuple[str, Callable[[Any], bool]]] = {
     "int": ("a whole number", _whole),
     "float": ("a number", _fraction),
@@ -86,6 +165,10 @@ TYPES: dict[str, tuple[str, Callable[[Any], bool]]] = {
         "a list of names",
         lambda v: isinstance(v, list) and all(isinstance(name, str) and NAME.fullmatch(name) for name in v),
     ),
+    "people": (
+        "a list of people's names",
+        lambda v: isinstance(v, list) and all(isinstance(name, str) and name.strip() for name in v),
+    ),
     "sources": (
         "a list of time sources such as {name: time.example.com, nts: true}",
         lambda v: isinstance(v, list) and all(map(_source, v)),
@@ -93,7 +176,66 @@ TYPES: dict[str, tuple[str, Callable[[Any], bool]]] = {
     "texts": ("a dictionary of names and one-line texts", _texts),
     "departments": ("a dictionary such as {sales: {manager: NAME}}", _departments),
     "reasons": ("a list such as [{name: deploy, reason: the automation account}]", _reasons),
-    "networks": ("a list of networks such as 192.0.2.0/24", lambda v: isinstance(v, list) and all(map(_network, v))),
+    "account": ("a login name or a group's", lambda v: isinstance(v, str) and re.fullmatch(ACCOUNT, v) is not None),
+    "account_reasons": (
+        "a list such as [{name: deploy, reason: the automation account}], of accounts, and of groups as %group",
+        lambda v: _named(v, "%?" + ACCOUNT),
+    ),
+    "path_reasons": (
+        "a list such as [{name: /usr/bin/make, reason: the developers build here}], of absolute paths",
+        lambda v: _named(v, ABSOLUTE),
+    ),
+    "size": (
+        "a size such as 2G, or a share of the memory such as 50%",
+        lambda v: re.fullmatch(r"[1-9][0-9]*[kKmMgG]|[1-9][0-9]?%", str(v)) is not None,
+    ),
+    "paths": (
+        "a list of absolute paths",
+        lambda v: (
+            isinstance(v, list) and all(isinstance(p, str) and re.fullmatch(r"(?:/[A-Za-z0-9_.:+@-]+)+", p) for p in v)
+        ),
+    ),
+    "utilities": (
+        "a list of classes (compilers, debuggers, network, mounting, system) and absolute paths",
+        lambda v: (
+            isinstance(v, list)
+            and all(re.fullmatch("compilers|debuggers|network|mounting|system|" + ABSOLUTE, str(name)) for name in v)
+        ),
+    ),
+    "sysctls": (
+        "a dictionary of kernel settings such as {vm.swappiness: 10}, each a number or a text",
+        _sysctls,
+    ),
+    "name": ("a name", lambda v: isinstance(v, str) and NAME.fullmatch(v) is not None),
+    "grub_hash": (
+        "empty, or a hash such as grub-mkpasswd-pbkdf2 makes (grub.pbkdf2.sha512....)",
+        lambda v: v == "" or re.fullmatch(r"grub\.pbkdf2\.sha512\.[0-9]+\.[0-9A-F]+\.[0-9A-F]+", str(v)) is not None,
+    ),
+    "patterns": (
+        "a list of names, in which * stands for anything",
+        lambda v: isinstance(v, list) and all(isinstance(name, str) and PATTERN.fullmatch(name) for name in v),
+    ),
+    "listeners": (
+        "a list of sockets such as {protocol: tcp, port: 443, program: nginx, addresses: any} "
+        "(protocol tcp or udp; port a number or any; addresses any, loopback or a list)",
+        lambda v: isinstance(v, list) and all(map(_listener, v)),
+    ),
+    "banner": (
+        "a text without backslashes, which getty(8) fills in with what the system is",
+        lambda v: isinstance(v, str) and "\\" not in v and v.replace("\n", "").isprintable(),
+    ),
+    "networks": ("a list of networks such as 192.0.2.0/24", _networks),
+    "ports": ("a list of ports such as 22 or 6000-6010", _ports),
+    "openings": (
+        "a list of services such as {name: web, protocol: tcp, ports: [443], sources: [192.0.2.0/24], limit: 50}, in "
+        "which sources and limit may be left out",
+        lambda v: _openings(v, "sources", {"limit"}),
+    ),
+    "openings_out": (
+        "a list of services such as {name: dns, protocol: udp, ports: [53], destinations: [192.0.2.53]}, in which "
+        "destinations may be left out",
+        lambda v: _openings(v, "destinations", set()),
+    ),
 }
 """Type of a limit -> how to say it, and what is of it."""
 
@@ -105,6 +247,8 @@ def allowed(limit: dict[str, Any]) -> str:
     words = TYPES[limit["type"]][0]
     if "min" in limit:
         words += " from %s to %s" % (limit["min"], limit["max"])
+    if "of" in limit:
+        words += " of %s" % ", ".join(limit["of"])
     return words + (", not empty" if limit.get("nonempty") else "")
 
 
@@ -113,7 +257,8 @@ def within(value: Any, limit: dict[str, Any]) -> bool:
 
     Args:
         value: the variable's value.
-        limit: ``choices``, or ``type`` with ``min`` and ``max`` for numbers and ``nonempty`` for lists.
+        limit: ``choices``, or ``type`` with ``min`` and ``max`` for numbers, and ``nonempty`` and ``of`` (what the
+            members may be) for lists.
     """
     if "choices" in limit:
         return value in limit["choices"]
@@ -121,7 +266,28 @@ def within(value: Any, limit: dict[str, Any]) -> bool:
         return False
     if "min" in limit and not limit["min"] <= float(value) <= limit["max"]:
         return False
+    if "of" in limit and not set(value) <= set(limit["of"]):
+        return False
     return bool(value) or not limit.get("nonempty")
+
+
+def shut_out(limits: dict[str, dict[str, Any]], values: dict[str, Any], controller: str | None) -> list[str]:
+    """Which variables would shut out the controller that sets them.
+
+    Args:
+        limits: variable -> limit; those with ``holds_controller`` count.
+        values: variable -> value, within its limit.
+        controller: the address that the host sees the controller by; None when it did not come by the network.
+    """
+    if controller is None:
+        return []
+    address = ipaddress.ip_address(controller)
+    return [
+        "%s is %r; it must hold %s, the address that this host sees us come from (clause %s)"
+        % (name, values[name], controller, limit["clause"])
+        for name, limit in limits.items()
+        if limit.get("holds_controller") and not any(address in ipaddress.ip_network(n) for n in values[name])
+    ]
 
 
 def complaints(role: str, limits: dict[str, dict[str, Any]], values: dict[str, Any], present: list[str]) -> list[str]:

@@ -4,12 +4,16 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 from kijun_hosts import GOOD, ROOT, Machine, make_person, remove_person, together
+
+# molecule asks for colours, whose signs stand in the way of whoever reads what a playbook says.
+os.environ.pop("ANSIBLE_FORCE_COLOR", None)
 
 __all__ = ["GOOD", "ROOT", "Machine", "together"]
 

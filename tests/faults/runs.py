@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shlex
@@ -13,7 +14,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from kijun_hosts import ANSIBLE_PLAYBOOK, ROOT, Machine
+from kijun_hosts import ANSIBLE_PLAYBOOK, BASICS, ROOT, Machine
 
 TELLS_CHANGES = ("changed_files", "installed", "units", "accounts")
 """Results in which Kijun's modules say what they changed, or in check mode would change."""
@@ -95,14 +96,15 @@ def playbook(name: str, hosts: Iterable[Machine | str], *arguments: str, **varia
     """Run a playbook on hosts.
 
     Args:
-        name: ``site`` or ``audit``, or the path of another one.
+        name: ``site`` (what every host has, or what other ``--tags`` name), ``audit`` and the like, or a path.
         hosts: where; hosts of the lab, or names in an inventory that `arguments` give.
         arguments: further arguments of ansible-playbook.
         variables: further environment variables.
     """
     source = name if name.endswith(".yml") else f"playbooks/{name}.yml"
     limit = ",".join(host if isinstance(host, str) else host.name for host in hosts)
-    command = [ANSIBLE_PLAYBOOK, source, "--limit", limit, *arguments]
+    tags = BASICS if name == "site" and "--tags" not in arguments else ()
+    command = [ANSIBLE_PLAYBOOK, source, "--limit", limit, *tags, *arguments]
     environment = {**os.environ, "ANSIBLE_STDOUT_CALLBACK": "ansible.posix.json", **variables}
     done = subprocess.run(
         command,
@@ -147,3 +149,15 @@ def states_of_units(machine: Machine) -> str:
     show = "systemctl show chrony.service 'kijun-*' run-faillock.mount systemd-timesyncd.service --all"
     properties = ("Id", "LoadState", "ActiveState", "UnitFileState", "ActiveEnterTimestampMonotonic")
     return machine.ok(f"{show} --property={shlex.quote(','.join(properties))}")
+
+
+def descendants(pid: int) -> list[int]:
+    """A process and all that it has started, whatever sessions they made for themselves."""
+    parents: dict[int, list[int]] = {}
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        with contextlib.suppress(OSError):
+            parents.setdefault(int(stat.read_text().rpartition(")")[2].split()[1]), []).append(int(stat.parent.name))
+    found = [pid]
+    for process in found:
+        found += parents.get(process, [])
+    return found

@@ -87,7 +87,6 @@ CONTROL = {
     "status": "automated",
     "disruption": "none",
 }
-EXCEPTION = {"control": "AUTH-07", "until": "2030-12-31", "approver": "head of operations", "reason": "old software"}
 
 
 def own_control(**expectation: Any) -> dict[str, Any]:
@@ -95,16 +94,10 @@ def own_control(**expectation: Any) -> dict[str, Any]:
 
 
 CONTROLS = {
-    "unknown-control": Case(
-        {"kijun_exceptions": [{**EXCEPTION, "control": "AUTH-99"}]},
-        ("kijun_exceptions", "unknown control id 'AUTH-99'", "known: ACCT-01, ", "clause SM-6-1"),
-    ),
-    "no-date": Case(
-        {"kijun_exceptions": [{**EXCEPTION, "until": "soon"}]},
-        ("kijun_exceptions", "'soon' of AUTH-07 is not a date such as 2030-12-31", "clause SM-6-1"),
-    ),
-    "no-approver": Case(
-        {"kijun_exceptions": [{**EXCEPTION, "approver": ""}]}, ("kijun_exceptions", "lacks approver", "clause SM-6-1")
+    "no-list": Case({"site_controls": "AUTH-07"}, ("site_controls must be a list of controls, not 'AUTH-07'",)),
+    "never": Case(
+        {"site_controls": [{**CONTROL, "never_excused": True, "expect": []}]},
+        ("SITE-01", "never_excused must say why, not True"),
     ),
     "fact": Case(
         own_control(fact="faillok.deny", op="==", value=10),
@@ -182,7 +175,7 @@ def test_wrong_settings_stop_the_host_they_are_of(enforced: Outcome, case: str) 
 
 
 @pytest.mark.parametrize("case", CONTROLS)
-def test_wrong_controls_and_exceptions_stop_the_audit_of_the_host_they_are_of(audited: Outcome, case: str) -> None:
+def test_wrong_controls_stop_the_audit_of_the_host_they_are_of(audited: Outcome, case: str) -> None:
     assert_stopped(audited.run, case, CONTROLS[case].told)
     assert not any(audited.changed.values()), audited.changed
 

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import datetime
 import json
 import os
 import subprocess
@@ -13,7 +14,7 @@ import pytest
 from ansible_collections.kijun.baseline.plugins.plugin_utils.ledger import migrate
 from kijun_hosts import ANSIBLE_PLAYBOOK, ROOT
 
-from .conftest import Place
+from .conftest import Place, execute, guarded
 
 REQUEST = {
     "login": "tanaka",
@@ -26,6 +27,18 @@ REQUEST = {
     "ticket": "REQ-1",
 }
 APPROVE = {"login": "tanaka", "action": "approve", "approver": "kato", "ticket": "REQ-1"}
+EXCEPTION = {
+    "id": "EXC-1",
+    "action": "file",
+    "control": "AUTH-07",
+    "hosts": ["servers"],
+    "reason": "old software retries",
+    "measure": "a filter",
+    "valid_until": (datetime.datetime.now().astimezone().date() + datetime.timedelta(days=10)).isoformat(),
+    "requester": "suzuki",
+    "ticket": "REQ-1",
+}
+APPROVE_EXCEPTION = {"id": "EXC-1", "action": "approve", "approver": "kato", "ticket": "REQ-1"}
 CHECKED, DONE = True, False
 
 
@@ -160,6 +173,66 @@ def test_accounts_review(url: str, tmp_path: Path) -> None:
     results = four_runs(url, tmp_path, "accounts_review", {"directory": str(tmp_path / "sheets")})
     assert changed(results) == [False] * 4, "writing a sheet enters nothing"
     assert [len(result["sheets"]) for result in results] == [0, 1, 0, 1]
+
+
+def test_exception_ledger(url: str, tmp_path: Path) -> None:
+    results = four_runs(url, tmp_path, "exception_ledger", {"entries": [EXCEPTION, APPROVE_EXCEPTION]})
+    assert changed(results) == [True, True, False, False]
+    assert results[0]["events"] == results[1]["events"]
+    assert results[0]["diff"] == results[1]["diff"]
+    assert results[1]["exceptions"]["EXC-1"]["status"] == "approved"
+    assert "checkpoint" not in results[0]
+    assert results[1]["checkpoint"]["count"] == 2
+
+
+def test_exceptions_in_force(url: str, tmp_path: Path) -> None:
+    changed([outcome(url, tmp_path, "exception_ledger", {"entries": [EXCEPTION, APPROVE_EXCEPTION]})])
+    results = four_runs(url, tmp_path, "exceptions_in_force", {})
+    assert changed(results) == [False] * 4
+    for result in results:
+        assert (result["in_force"], result["expiring"], result["expired"]) == (["EXC-1"], ["EXC-1"], [])
+        fact = result["ansible_facts"]["kijun_exceptions_in_force"]
+        assert [entry["hosts"] for entry in fact["entries"]] == [["servers"]]
+    assert len({result["ansible_facts"]["kijun_exceptions_in_force"]["run"] for result in results}) == 4
+
+
+def test_an_altered_book_of_exceptions_excuses_nobody(place: Place, tmp_path: Path) -> None:
+    changed([outcome(place.url, tmp_path, "exception_ledger", {"entries": [EXCEPTION]})])
+    if place.is_sqlite:
+        # Of a ledger in a file only the events count: an entry that no event made is not there.
+        execute(place.owner, "UPDATE states SET fields = json_set(fields, '$.status', 'approved')")
+        assert outcome(place.url, tmp_path, "exceptions_in_force", {})["in_force"] == []
+        execute(place.owner, *guarded(place, False))
+        execute(place.owner, "UPDATE events SET record = replace(record, 'requested', 'approved')")
+        execute(place.owner, *guarded(place, True))
+    else:
+        execute(place.owner, "UPDATE states SET fields = jsonb_set(fields, '{status}', '\"approved\"')")
+    result = outcome(place.url, tmp_path, "exceptions_in_force", {})
+    assert result["failed"]
+    assert "which exceptions are in force cannot be known, so nothing is done: the book exceptions: " in result["msg"]
+
+
+def test_exceptions_report(url: str, tmp_path: Path) -> None:
+    changed([outcome(url, tmp_path, "exception_ledger", {"entries": [EXCEPTION, APPROVE_EXCEPTION]})])
+    place = tmp_path / "report"
+    results = four_runs(url, tmp_path, "exceptions_report", {"directory": str(place), "language": "en"})
+    assert changed(results) == [False] * 4, "a report enters nothing"
+    assert [len(result["files"]) for result in results] == [0, 3, 0, 3]
+    assert [entry["id"] for entry in results[0]["expiring"]] == ["EXC-1"]
+    assert results[0]["waiting"] == results[0]["expired"] == results[0]["due"] == []
+    assert "EXC-1" in (place / "exceptions.csv").read_text(encoding="utf-8")
+
+
+def test_the_book_of_exceptions_is_exported_and_imported(file: str, tmp_path: Path) -> None:
+    changed([outcome(file, tmp_path, "exception_ledger", {"entries": [EXCEPTION]})])
+    table = str(tmp_path / "exceptions.xlsx")
+    book = {"book": "exceptions", "path": table}
+    assert changed(four_runs(file, tmp_path, "ledger_export", book)) == [True, True, False, False]
+    other = f"sqlite:///{tmp_path / 'other.sqlite'}"
+    changed([outcome(other, tmp_path, "ledger_migrate", {})])
+    assert changed(four_runs(other, tmp_path, "ledger_import", book)) == [True, True, False, False]
+    entry = outcome(other, tmp_path, "account_ledger_info", {"book": "exceptions"})["entries"][0]
+    assert (entry["id"], entry["status"], entry["hosts"]) == ("EXC-1", "requested", ["servers"])
 
 
 def test_nothing_that_a_module_says_shows_the_password_of_the_database(place: Place, tmp_path: Path) -> None:

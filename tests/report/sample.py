@@ -154,7 +154,11 @@ def control(number: int, verdict: str) -> dict[str, Any]:
 
 
 _EXCEPTION = {
+    "id": "EXC-2026-014",
+    "from": "2026-11-01",
     "until": "2026-12-31",
+    "days_left": 40,
+    "measure": "its login is limited to the batch server",
     "approver": "security committee",
     "reason": "a batch system cannot change its password until it is replaced",
     "ticket": "SEC-112",

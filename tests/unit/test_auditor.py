@@ -146,8 +146,7 @@ def test_an_audit_writes_nothing(audit: Callable[..., dict[str, Any]], tmp_path:
 
 
 def payload(controls: list[dict[str, Any]]) -> str:
-    archive = host_python.archive(control_audit.SHIPPED)
-    return host_python.LAUNCHER.format(archive=archive, module="auditor", argument=json.dumps(controls))
+    return host_python.launcher(control_audit.SHIPPED, "auditor", controls)
 
 
 def launched(controls: list[dict[str, Any]], python: str = sys.executable) -> subprocess.CompletedProcess[bytes]:

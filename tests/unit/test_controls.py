@@ -15,12 +15,16 @@ from ansible_collections.kijun.baseline.plugins.plugin_utils.controls import (
     CHOICES,
     GROUP_OF_SCOPE,
     ControlError,
+    Filler,
     check_controls,
-    check_exceptions,
+    check_expectations,
     choose,
     evidence,
+    lists_in_sight,
+    never_excused,
     reason_not_applicable,
 )
+from ansible_collections.kijun.baseline.plugins.plugin_utils.exceptions import of_host
 from kijun_tools import tree
 
 TODAY = datetime.date(2026, 11, 21)
@@ -49,8 +53,14 @@ def expecting(**changed: Any) -> dict[str, Any]:
     return control(expect=[{field: value for field, value in fields.items() if value is not NOTHING}])
 
 
+def check(controls: list[Any]) -> None:
+    check_controls(controls)
+    for entry in controls:
+        check_expectations(entry)
+
+
 def test_controls_of_their_form_are_taken() -> None:
-    check_controls(
+    check(
         [
             control(),
             control("TIME-1", status="pending", expect=NOTHING),
@@ -61,6 +71,7 @@ def test_controls_of_their_form_are_taken() -> None:
             ),
             control("X2-05", expect=[{"fact": "packages.ntpsec", "op": "==", "value": None}]),
             control("X2-06", expect=[{"fact": "faillock.overrides", "op": "empty"}]),
+            control("X2-07", never_excused="it is the way in"),
         ]
     )
 
@@ -84,6 +95,8 @@ def test_controls_of_their_form_are_taken() -> None:
         (control(expect=NOTHING), "is automated and expects nothing"),
         (control(status="detected", expect=[]), "is detected and expects nothing"),
         (control(aplies=False), "unknown aplies; known: id, title"),
+        (control(never_excused=True), "never_excused must say why, not True"),
+        (control(never_excused=" "), "never_excused must say why, not ' '"),
         (control(applies="false"), "applies must be true or false, not 'false'"),
         (control(expect=["faillock.deny == 10"]), "an expectation must have fact, op and value"),
         (expecting(fact="faillock"), "unknown fact path 'faillock'; docs/reference/facts.md"),
@@ -100,7 +113,7 @@ def test_controls_of_their_form_are_taken() -> None:
 )
 def test_a_control_that_is_not_of_its_form_is_refused_with_its_name(wrong: Any, message: str) -> None:
     with pytest.raises(ControlError, match=message):
-        check_controls([control("AUTH-01"), wrong])
+        check([control("AUTH-01"), wrong])
 
 
 def test_one_id_stands_for_one_control() -> None:
@@ -116,7 +129,15 @@ def test_the_schema_and_the_check_allow_the_same() -> None:
     assert fields["scope"]["items"]["enum"] == list(GROUP_OF_SCOPE)
     assert schema["$defs"]["expectation"]["properties"]["op"]["enum"] == list(OPERATORS)
     for field in fields:
-        example = control(status="not_applicable", reason="x", applies=True, deviation="x", sensitive=False)
+        example = control(
+            status="not_applicable",
+            reason="x",
+            applies=True,
+            applies_where=[],
+            deviation="x",
+            sensitive=False,
+            never_excused="x",
+        )
         check_controls([example])
         assert field in example, f"{field} is in the schema and not in the example"
 
@@ -170,40 +191,60 @@ def test_which_controls_are_for_a_host(changed: dict[str, Any], groups: list[str
     assert reason_not_applicable(control(**changed), groups) == reason
 
 
-def exception(**changed: Any) -> dict[str, Any]:
-    fields = {"control": "AUTH-07", "until": "2026-12-31", "approver": "the owner", "reason": "a migration", **changed}
-    return {field: value for field, value in fields.items() if value is not NOTHING}
-
-
-@pytest.mark.parametrize("until", ["2026-12-31", datetime.date(2026, 12, 31)])
-def test_an_exception_of_its_form_is_taken(until: Any) -> None:
-    assert check_exceptions([exception(until=until, ticket=12)], CONTROLS) == {
-        "AUTH-07": {"until": "2026-12-31", "approver": "the owner", "reason": "a migration", "ticket": "12"}
+def test_lists_of_controls_are_found_by_their_names() -> None:
+    variables = {
+        "b_controls": [control("B-1")],
+        "a_controls": "{{ made }}",
+        "_c_controls": [1],
+        "controls": [2],
+        "x": 3,
     }
+    found = lists_in_sight([variables, {"d_controls": [control("D-1")]}], lambda text: [control("A-1"), text])
+    assert [entry if isinstance(entry, str) else entry["id"] for entry in found] == ["A-1", "{{ made }}", "B-1", "D-1"]
+    with pytest.raises(ControlError, match="a_controls must be a list of controls, not 7"):
+        lists_in_sight([{"a_controls": 7}], str)
 
 
-@pytest.mark.parametrize("order", [1, -1])
-def test_of_two_exceptions_the_one_that_lasts_longer_holds(order: int) -> None:
-    two = [exception(until="2025-01-01", reason="old"), exception(reason="new")][::order]
-    assert check_exceptions(two, CONTROLS)["AUTH-07"]["reason"] == "new"
+def test_each_template_is_filled_in_once_and_nothing_else_is_touched() -> None:
+    asked: list[str] = []
+
+    def template(text: str) -> str:
+        asked.append(text)
+        return text.strip("{} ")
+
+    fill = Filler(template)
+    written = {
+        "id": "A-1",
+        "applies": "{{ x }}",
+        "list": ["{{ x }}", "{% if y %}", 7, None],
+        "expect": [{"value": "{{ z }}"}],
+    }
+    assert fill.head(written) == {**written, "applies": "x", "list": ["x", "{% if y %}".strip("{} "), 7, None]}
+    assert fill(written["expect"]) == [{"value": "z"}]
+    assert asked == ["{{ x }}", "{% if y %}", "{{ z }}"]
+    assert fill.head("{{ whole }}") == "whole"
+    assert fill.head({"expect": "{{ made }}"}) == {"expect": "made"}
 
 
-@pytest.mark.parametrize(
-    ("wrong", "message"),
-    [
-        (exception(approver=NOTHING), r"lacks approver \(clause SM-6-1\)"),
-        (exception(reason=""), "lacks reason"),
-        (exception(control=NOTHING), "lacks control"),
-        (exception(until=NOTHING), "lacks until"),
-        (exception(control="AUTH-99"), "unknown control id 'AUTH-99'"),
-        (exception(until="next year"), "until 'next year' of AUTH-07 is not a date such as 2030-12-31"),
-        (exception(until="2026-02-30"), "is not a date"),
-        (exception(until=20261231.5), "is not a date"),
-    ],
-)
-def test_an_exception_that_is_not_of_its_form_is_refused(wrong: dict[str, Any], message: str) -> None:
-    with pytest.raises(ControlError, match=message):
-        check_exceptions([wrong], CONTROLS)
+def test_which_controls_are_never_excused_is_known_from_what_is_written() -> None:
+    written = [control("A-1"), control("A-2", never_excused="the way in"), "{{ text }}", {"title": "none"}]
+    assert never_excused(written) == {"A-1": "", "A-2": "the way in"}
+
+
+def exception(**changed: Any) -> dict[str, Any]:
+    return {
+        "id": "EXC-1",
+        "control": "AUTH-07",
+        "hosts": ["servers"],
+        "from": "2026-01-01",
+        "until": "2026-12-31",
+        "approver": "the owner",
+        "reason": "a migration",
+        "measure": "a filter",
+        "ticket": "T-1",
+        "review_on": "2026-06-30",
+        **changed,
+    }
 
 
 def answer(**verdicts: str) -> dict[str, Any]:
@@ -215,7 +256,7 @@ def answer(**verdicts: str) -> dict[str, Any]:
 
 
 def record(controls: list[dict[str, Any]], found: dict[str, Any], *exceptions: dict[str, Any]) -> dict[str, Any]:
-    filed = check_exceptions(list(exceptions), controls)
+    filed = of_host(exceptions, "server12", ["servers", "lab"])
     return evidence("server12", ["servers", "lab"], controls, found, filed, TODAY)
 
 
@@ -256,6 +297,25 @@ def test_an_exception_excuses_a_failure_until_its_day(
     made = record([control()], answer(AUTH_07=verdict), exception(until=until))["controls"][0]
     assert (made["verdict"], made["reason"]) == (expected, reason)
     assert made["exception"]["until"] == until
+
+
+@pytest.mark.parametrize(("until", "left"), [("2026-12-05", 14), ("2026-11-21", 0), ("2026-11-20", -1)])
+def test_the_evidence_says_how_long_an_exception_lasts(until: str, left: int) -> None:
+    made = record([control()], answer(AUTH_07="fail"), exception(until=until))["controls"][0]["exception"]
+    assert made == {
+        **{field: exception()[field] for field in ("id", "from", "approver", "reason", "measure", "ticket")},
+        "until": until,
+        "days_left": left,
+    }
+
+
+@pytest.mark.parametrize(("verdict", "said"), [("fail", True), ("pass", False), ("error", False)])
+def test_a_control_that_is_never_excused_fails_and_says_so(verdict: str, said: bool) -> None:
+    made = record([control(never_excused="it is the way in")], answer(AUTH_07=verdict), exception())["controls"][0]
+    assert made["verdict"] == verdict
+    assert made["exception"]["id"] == "EXC-1"
+    words = "exception EXC-1 does not hold, since this control is never excused: it is the way in"
+    assert made["reason"] == (words if said else None)
 
 
 def test_an_exception_excuses_its_own_control_alone() -> None:

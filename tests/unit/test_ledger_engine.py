@@ -16,6 +16,7 @@ import kijun_ledgers as sample
 import pytest
 from ansible_collections.kijun.baseline.plugins.plugin_utils.ledger import migrate
 from ansible_collections.kijun.baseline.plugins.plugin_utils.ledger.book import Change
+from ansible_collections.kijun.baseline.plugins.plugin_utils.ledger.books import BOOKS
 from ansible_collections.kijun.baseline.plugins.plugin_utils.ledger.engine import (
     Checkpoint,
     Ledger,
@@ -229,7 +230,7 @@ def test_the_time_may_be_given(ledger: Ledger) -> None:
 
 
 def test_unknown_names_are_told(ledger: Ledger) -> None:
-    with pytest.raises(LedgerError, match="no book 'nonsense'; there are accounts, reconciliations"):
+    with pytest.raises(LedgerError, match="no book 'nonsense'; there are %s" % ", ".join(sorted(BOOKS))):
         ledger.verify("nonsense")
     with pytest.raises(LedgerError, match="no field 'nonsense'"):
         ledger.states("accounts", {"nonsense": 1})

@@ -342,6 +342,45 @@ def test_the_summary_of_an_audit_names_what_failed_and_ends_with_the_totals() ->
     assert totals == "Totals: 5 hosts, results: Fail 34, Error 3, Pass 11, Not audited: 1"
 
 
+def ending(*days: int | None) -> Report:
+    """A run in which each host has an exception that ends after some days; None: a record of an earlier version."""
+    records = {}
+    for number, left in enumerate(days):
+        record = sample.record(f"host{number}", ["excused" if left is None or left >= 0 else "fail"])
+        exception = {**sample.control(0, "excused")["exception"], "days_left": left, "reason": "<b>old</b>"}
+        if left is None:
+            exception = {key: exception[key] for key in ("until", "approver", "reason", "ticket")}
+        record["controls"][0]["exception"] = exception
+        records[record["host"]["name"]] = record
+    return build(records)
+
+
+@pytest.mark.parametrize(
+    ("days", "hosts"), [((14, 0, -1), [["host0", "host1", "host2"]]), ((15,), []), ((None,), []), ((), [])]
+)
+def test_exceptions_that_end_within_fourteen_days_or_are_over_are_found(
+    days: tuple[int | None, ...], hosts: list[list[str]]
+) -> None:
+    assert [entry.hosts for entry in ending(*days).ending()] == hosts
+
+
+def test_the_summary_and_the_page_list_exceptions_that_end() -> None:
+    report = ending(3)
+    lines = Summary("en").audit(report)
+    identifier = sample.control(0, "excused")["id"]
+    assert (f"Exception EXC-2026-014 of {identifier} ends on 2026-12-31: host0", "changed") in lines
+    assert (f"Exception EXC-2026-014 of {identifier} ended on 2026-12-31: host0", "bad") in Summary("en").audit(
+        ending(-3)
+    )
+    assert f"例外 EXC-2026-014（{identifier}）は" in Summary("ja").audit(report)[-2][0].replace("(", "（").replace(
+        ")", "）"
+    )
+    page = render(report, {})
+    assert '<table id="ending">' in page
+    assert "<b>old</b>" not in page
+    assert '<table id="ending">' not in render(ending(15), {})
+
+
 def test_the_summary_speaks_japanese() -> None:
     lines = [text for text, _ in Summary("ja").audit(stock())]
     assert "AUTH-07 連続10回の認証失敗でアカウントを停止する" in lines[0]

@@ -40,12 +40,17 @@ DISRUPTIONS = {
 }
 
 OPTING_OUT = """\
-kijun_exceptions:
-  - control: {identifier}
-    until: "2030-12-31"
-    approver: head of operations
-    reason: why the clause cannot be kept there
-    ticket: CHG-1
+exception_entries:
+  - id: EXC-2026-014
+    action: file
+    control: {identifier}
+    hosts: [app1.example.com]
+    reason: why it cannot be kept there
+    measure: what is done instead
+    valid_until: "2030-12-31"
+    requester: REQUESTER
+    ticket: REQ-1042
+  - {{id: EXC-2026-014, action: approve, approver: APPROVER, ticket: REQ-1042}}
 """
 
 
@@ -160,7 +165,7 @@ def _control(role: tree.Role, control: dict[str, Any], clauses: dict[str, dict[s
     text += _expectations(control)
     text += f"\n## How it is enforced\n\nBy the role [`{COLLECTION}.{role.name}`](../roles/{role.name}.md). "
     text += f"{DISRUPTIONS[control['disruption']]}\n"
-    text += _opting_out(control["id"])
+    text += _opting_out(control)
     text += "\n## Proof\n\n" + ("".join(f"- `{proof}`\n" for proof in proofs) or "No test on a host proves it.\n")
     return text
 
@@ -185,6 +190,12 @@ def _expectations(control: dict[str, Any]) -> str:
     text = "\n## What is expected of the host\n\n" + _table(["Fact", "Operator", "Value"], rows)
     if "applies" in control:
         text += f"\nAsked only where {_code(control['applies'])} is true.\n"
+    if "applies_where" in control:
+        rows = [
+            [_code(e["fact"]), _code(str(e["op"])), _code(e["value"]) if "value" in e else ""]
+            for e in control["applies_where"]
+        ]
+        text += "\nAsked only where the host is such:\n\n" + _table(["Fact", "Operator", "Value"], rows)
     if "deviation" in control:
         text += (
             "\nThe control fails, whatever the host is like, where the settings themselves depart from the clauses: "
@@ -195,12 +206,15 @@ def _expectations(control: dict[str, Any]) -> str:
     return text
 
 
-def _opting_out(identifier: str) -> str:
+def _opting_out(control: dict[str, Any]) -> str:
     """How an operator excuses a host from a control."""
+    if "never_excused" in control:
+        return f"\n## How to opt out\n\nNot at all: {control['never_excused']}.\n"
     return (
-        "\n## How to opt out\n\nBy an approved exception that expires, in the inventory, for a host or a group; "
-        "the audit then says *excused*, and *failed* again after that date:\n\n"
-        f"```yaml\n{OPTING_OUT.format(identifier=identifier)}```\n"
+        "\n## How to opt out\n\nBy an [exception](../../exceptions.md) that is approved and ends, for hosts and "
+        "groups; the roles then leave them alone there, and the audit says *excused*, and *failed* again after that "
+        "day. `playbooks/exceptions.yml` enters it:\n\n"
+        f"```yaml\n{OPTING_OUT.format(identifier=control['id'])}```\n"
     )
 
 

@@ -80,6 +80,9 @@ def molecule(scenario: str, lab: int) -> Part:
 
 FORKING = "tests/unit/test_file_transaction.py"
 
+APART = ("test_guard", "test_server_baseline")
+"""What of tests/faults has hosts of its own."""
+
 MODULES = "test_modules or test_config_files or test_facts or test_accounts_module"
 """What of tests/behaviour is about no role; the roles' attacks are run by molecule."""
 
@@ -97,15 +100,27 @@ FAST: list[tuple[Part, ...]] = [
 HOSTS: list[tuple[Part, ...]] = [
     (pytest("lab", "lab", lab=6),),
     (molecule("authentication", lab=1), molecule("time_sync", lab=2)),
-    (pytest("faults", "faults", lab=3), pytest("modules", "behaviour", "-k", MODULES, lab=7)),
+    (
+        pytest("faults", "faults", *(f"--ignore=tests/faults/{name}.py" for name in APART), lab=3),
+        pytest("modules", "behaviour", "-k", MODULES, lab=7),
+    ),
     (
         molecule("accounts", lab=8),
         pytest("ledger-server", "behaviour/test_ledger_server.py", "--lab-hosts=server12,ledger", lab=10),
     ),
     (pytest("report", "report"), pytest("ledger", "ledger", lab=9)),
+    (pytest("guard", "faults/test_guard.py", lab=11), molecule("environment_marker", lab=27)),
     (pytest("layouts", "layouts", lab=5),),
 ]
-SUITES = {"fast": FAST, "all": FAST + HOSTS}
+BASELINE: list[tuple[Part, ...]] = [
+    (molecule("firewall", lab=23), molecule("exceptions", lab=20)),
+    (molecule("ssh", lab=21), molecule("privileges", lab=22)),
+    (molecule("minimal_services", lab=24), molecule("filesystem", lab=25)),
+    (molecule("kernel", lab=26), pytest("server-baseline", "faults/test_server_baseline.py", lab=12)),
+]
+"""Scenarios of the server baseline, for which `make test` has no time yet."""
+
+SUITES = {"fast": FAST, "baseline": BASELINE, "all": FAST + HOSTS}
 
 
 class Run:

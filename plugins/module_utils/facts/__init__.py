@@ -119,6 +119,80 @@ FACTS: dict[str, Fact] = {
             "enforce_for_root": "true when root is held to it too, in every service",
         },
     ),
+    "sudo": Fact(
+        "sudo:sudo",
+        "What sudo(8) does: sudoers(5) as its own parser cvtsudoers(1) reads it, with includes and aliases resolved.",
+        {
+            "defaults.*": "that option of Defaults lines for everybody, or sudo's own default; null when it has none",
+            "weakened": "who or what: option, of Defaults lines for some that are weaker than those for everybody",
+            "passwordless": "user, %group or ALL -> rules by which no password is asked; root aside",
+            "administrators": "accounts that may run everything as root",
+            "su_alike": "user or %group -> rules by which somebody else than root has a shell of root's",
+            "malformed": "what the parser complains of: file:line problem",
+            "open_files": "files of sudoers that others than root can change or read, with owner and mode",
+        },
+    ),
+    "su": Fact(
+        "sudo:su",
+        "Whom su(1) lets become somebody else, by its PAM stack.",
+        {
+            "open": "true when anybody who knows the password gets through",
+            "group": "the group whose members alone get through, pam_wheel(8); null when there is none",
+            "members": "its members; null when there is no such group",
+            "root": "true when root needs no password",
+        },
+    ),
+    "utilities": Fact(
+        "utilities:utilities",
+        "Utility programs by class (compilers, debuggers, network, mounting, system) or path; blanks between several.",
+        {
+            "*.present": "the files there are, links followed",
+            "*.open": "those of them that everybody may run",
+        },
+    ),
+    "cron": Fact(
+        "cron:cron",
+        "Who may have jobs run at a time, crontab(1), at(1).",
+        {
+            "allow": "names in /etc/cron.allow; null when it is not there",
+            "deny": "names in /etc/cron.deny; null when it is not there",
+            "at_allow": "names in /etc/at.allow; null when it is not there",
+            "at_deny": "names in /etc/at.deny; null when it is not there",
+            "users": "names that have a crontab or at jobs",
+            "open": "cron's own files and directories in /etc that are open to others than root, with owner and mode",
+        },
+    ),
+    "polkit": Fact(
+        "polkit:polkit",
+        "Rules of polkit(8).",
+        {
+            "present": "true when polkit is installed",
+            "admins": "who proves to be an administrator: unix-group:sudo, unix-user:0",
+            "granting": "files of this host's own rules that let somebody through unasked",
+            "open": "files and directories of rules that others than their owner can change, with their mode",
+        },
+    ),
+    "root": Fact(
+        "root:root",
+        "What root's shells start with.",
+        {
+            "unsafe_path": "entries of root's search path that are relative, or can be written to by others",
+            "open_umask": "root's own files that set a umask which leaves anything to others",
+            "login_umask": "the umask that /etc/profile.d sets; null when it sets none",
+            "home_closed": "true when /root is root's alone",
+            "gid_zero": "accounts whose main group is group 0",
+            "group_zero": "groups with id 0",
+        },
+    ),
+    "system_accounts": Fact(
+        "root:system_accounts",
+        "Accounts outside UID_MIN to UID_MAX, login.defs(5), root aside.",
+        {
+            "with_shell": "account -> its shell, where that is one of /etc/shells",
+            "with_password": "accounts that have a password, or need none",
+            "nologin_is_a_shell": "shells in /etc/shells that let nobody in",
+        },
+    ),
     "files": Fact(
         "files:files",
         "Files by path, stat(2); a link is not followed.",
@@ -140,6 +214,14 @@ FACTS: dict[str, Fact] = {
             "*": "installed version, or null",
         },
     ),
+    "software": Fact(
+        "packages:software",
+        "All installed Debian packages, /var/lib/dpkg/status and apt's marks, apt-mark(8).",
+        {
+            "installed": "names of the packages that are wholly installed",
+            "chosen": "of these, what somebody asked for: no part of Debian's base, no library, and needed by no other",
+        },
+    ),
     "units": Fact(
         "units:units",
         "systemd units, systemctl show.",
@@ -147,6 +229,23 @@ FACTS: dict[str, Fact] = {
             "*.load": "LoadState: loaded, masked, not-found",
             "*.active": "ActiveState: active, inactive, failed",
             "*.enabled": "UnitFileState: enabled, disabled, masked, static; empty when there is none",
+        },
+    ),
+    "services": Fact(
+        "units:services",
+        "What runs programs on the host: services, sockets, timers and paths of systemd.",
+        {
+            "enabled": "units that start at boot, by links in /etc, /run and /usr/local, or by a script in /etc/init.d",
+            "active": "units that run now, or wait for something to start them",
+        },
+    ),
+    "environment": Fact(
+        "environment:environment",
+        "Which environment the host belongs to, and what its login banners give away.",
+        {
+            "name": "its name in /etc/kijun/environment: production, staging, ...; null where there is none",
+            "colour": "its colour in that file",
+            "revealing": "file:line of login banners (issue, issue.net, motd) that tell of the operating system",
         },
     ),
     "sockets": Fact(
@@ -158,6 +257,7 @@ FACTS: dict[str, Fact] = {
             "tcp_ports": "port numbers reachable from other hosts",
             "udp_ports": "port numbers reachable from other hosts",
             "programs": "proto/address:port -> program",
+            "listening": "list of: protocol address:port program; in place of systemd, the socket unit it waits for",
         },
     ),
     "sshd": Fact(
@@ -167,11 +267,169 @@ FACTS: dict[str, Fact] = {
             "*": "that keyword's value in lower case; a list where it stands more than once",
         },
     ),
+    "sshd_for": Fact(
+        "sshd:sshd_for",
+        "Effective settings of sshd for each kind of connection its Match blocks tell apart, sshd -T -C; by groups "
+        "with colons between, - for none.",
+        {
+            "*.members.*": "that keyword for members of the groups: connection -> value, a list where it takes several",
+            "*.others.*": "the same for everybody else",
+            "*.not_enrolled": "members of the groups that have no second factor",
+            "*.open_secrets": "secrets of second factors that others than root can read, with owner and mode",
+        },
+    ),
+    "sshd_from": Fact(
+        "sshd:sshd_from",
+        "Whom sshd refuses by address, sshd -T -C; by networks with commas between.",
+        {
+            "*.let_in": "addresses in none of the networks that are not refused; the nearest ones are tried",
+            "*.shut_out": "addresses in the networks that are refused",
+        },
+    ),
+    "ssh_host": Fact(
+        "sshd:ssh_host",
+        "The keys that sshd proves itself with, and its files.",
+        {
+            "key_types": "private key -> rsa, dsa, ecdsa, ed25519",
+            "rsa_bits": "private RSA key -> its bits",
+            "open_files": "files of the configuration, and keys, that others can read or write, with owner and mode",
+        },
+    ),
+    "permissions": Fact(
+        "permissions:permissions",
+        "Sensitive files that are more open than they may be, stat(2): path -> what is wrong.",
+        {
+            "accounts": "passwd(5), shadow(5), their copies and the like",
+            "system": "root's settings, units and search path, the boot loader's configuration",
+            "logs": "files below /var/log",
+            "temporary": "directories where everybody writes, without the sticky bit",
+            "homes": "home directories of people and of root",
+            "dotfiles": "files in them whose names begin with a dot",
+            "homes_astray": "home directories that are missing or belong to somebody else: account: what",
+            "trusting": "files by which others are let in without a password, hosts.equiv(5)",
+            "open_umask": "lines of the shells' start files that leave new files more open than 027: file: umask",
+            "*": "one of those that are mappings, without some paths: permissions[logs without /var/log/a /var/log/b]",
+        },
+    ),
+    "mounts": Fact(
+        "mounts:mounts",
+        "File systems as they are mounted, proc(5), and as fstab(5) has them at the next boot.",
+        {
+            "separate": "all mount points",
+            "*.separate": "whether something is mounted there",
+            "*.type": "type of the file system mounted there, or null",
+            "*.options": "options of that mount, or null",
+            "*.without": "which of nodev, nosuid and noexec it lacks; empty when nothing is mounted there",
+            "*.fstab": "options of its line in fstab(5), or null",
+            "*.fstab_without": "which of nodev, nosuid and noexec that line lacks; empty when there is none",
+        },
+    ),
+    "inventory": Fact(
+        "inventory:inventory",
+        "What the file inventory found last, /var/lib/kijun/inventory/files.json: path -> what of it.",
+        {
+            "age_days": "days since it was made, or null",
+            "settings_current": "whether it was made with the settings that the host has now",
+            "files": "how many files were seen",
+            "seconds": "how long it took",
+            "privileged": "programs with set-user-id or set-group-id",
+            "privileged_paths": "their paths",
+            "changeable": "those of them that others than root can write to, as they are now",
+            "capabilities": "programs with capabilities(7)",
+            "capability_paths": "their paths",
+            "unowned": "files of no user or no group",
+            "writable_files": "files that anybody can write to",
+            "open_directories": "directories where anybody can remove anybody's files",
+            "unread": "directories that could not be read",
+            "skipped": "mounts that were left out for their type",
+            "cut_short": "kinds of which there were too many to list",
+        },
+    ),
+    "integrity": Fact(
+        "inventory:integrity",
+        "The integrity baseline and the last comparison with it, aide(1).",
+        {
+            "baseline": "missing, being made since ..., or made",
+            "baseline_age_days": "days since it was made, or null",
+            "ticket": "for which approved change it was made anew, or null",
+            "database": "SHA-256 of its database, or null",
+            "database_intact": "whether that is what it was when the baseline was made",
+            "settings_current": "whether it was made with the configuration that the host has now",
+            "check_age_days": "days since the last comparison, or null",
+            "differences": "how many files differed then",
+            "added": "files that were added",
+            "removed": "files that were removed",
+            "changed": "file -> what of it changed",
+        },
+    ),
     "sysctl": Fact(
         "system:sysctl",
         "Kernel settings in force, /proc/sys.",
         {
             "*": "value: a whole number where it is one, else text; null when the kernel has none of that name",
+        },
+    ),
+    "nftables": Fact(
+        "nftables:nftables",
+        "The packet filter in force, nft(8): Kijun's table in it, and what else there is.",
+        {
+            "present": "true when Kijun's table is in force",
+            "differs": "what is in force and not what /etc/nftables.conf gives, or the other way round",
+            "input_policy": "what becomes of incoming packets that no rule is for: drop, accept; null: no chain",
+            "forward_policy": "the same of packets that are passed on",
+            "output_policy": "the same of outgoing packets",
+            "accepted": "what else may be reached from where: tcp/443 from any",
+            "management": "what may be reached from where by the rules for management: tcp/22 from 192.0.2.0/24",
+            "accepted_out": "what rules of outgoing packets let out: udp/53 to 192.0.2.1",
+            "rules.*": "the rule of Kijun's table with that comment, as text; null when there is none",
+            "blocked": "addresses that are blocked now",
+            "other_tables": "family and name of tables that are not Kijun's",
+            "isolation": "whether the host is isolated, since when, by whom and why; null when not",
+        },
+    ),
+    "kernel_settings": Fact(
+        "kernel:kernel_settings",
+        "Kernel settings, sysctl(8), now and after the next start, sysctl.d(5); a name may hold * for every interface.",
+        {
+            "*": "in force -> value, at boot -> value or null; with *: the same of each interface, by its name",
+        },
+    ),
+    "modules": Fact(
+        "kernel:modules",
+        "Kernel modules, /proc/modules and modprobe.d(5); a hyphen in a name is written as an underscore.",
+        {
+            "loaded": "names of the modules in the kernel",
+            "blocked": "names that are on the blacklist and whose first install line does nothing",
+        },
+    ),
+    "core_dumps": Fact(
+        "kernel:core_dumps",
+        "What becomes of the memory of a process that crashes: limits.conf(5), coredump.conf(5).",
+        {
+            "limits": "domain (*, a user, @group) -> hard limit of core dumps: blocks, or unlimited",
+            "storage": "Storage of systemd-coredump, or null",
+            "process_size_max": "ProcessSizeMax of systemd-coredump, or null",
+        },
+    ),
+    "apparmor": Fact(
+        "kernel:apparmor",
+        "AppArmor, apparmor(7), as the kernel tells it.",
+        {
+            "enabled": "true when the kernel enforces profiles",
+            "enforced": "names of the profiles that are enforced",
+            "not_enforced": "names of the profiles that only complain",
+            "escaped": "programs that have a profile and run without it",
+        },
+    ),
+    "boot_loader": Fact(
+        "kernel:boot_loader",
+        "GRUB's menu, /boot/grub/grub.cfg.",
+        {
+            "present": "true when there is one",
+            "superusers": "who may change entries and use GRUB's command line, by a password; empty: everybody may",
+            "passwords": "users with a hashed password",
+            "plain_passwords": "users with a password in plain text",
+            "without_apparmor": "kernels that the menu starts without apparmor=1",
         },
     ),
     "chrony": Fact(

@@ -23,6 +23,7 @@ ANOTHER_SOURCE = (
     "pam_wheel.so",
     "pam_deny.so",
     "pam_u2f.so",
+    "pam_google_authenticator.so",
 )
 """Modules taken to refuse the ordinary user who is tried: they know nobody, or only root."""
 

@@ -12,6 +12,11 @@ from .host import Host
 TABLES = {"tcp": ("0A", ("/proc/net/tcp", "/proc/net/tcp6")), "udp": ("07", ("/proc/net/udp", "/proc/net/udp6"))}
 """Protocol -> state that means waiting for peers (LISTEN; unconnected), and its tables, proc(5)."""
 
+DELETED = " (deleted)"
+"""How /proc marks a program whose file is gone, proc_pid_exe(5)."""
+
+SYSTEMD = "systemd"
+
 
 def address(text: str) -> tuple[str, int]:
     """Turn an entry of /proc/net such as ``0100007F:0016`` into address and port.
@@ -23,20 +28,43 @@ def address(text: str) -> tuple[str, int]:
     return str(ipaddress.ip_address(raw)), int(port, 16)
 
 
-def _programs(host: Host) -> dict[str, str]:
-    """Inode of a socket -> name of the program that holds it."""
-    holders: dict[str, str] = {}
+def _program(host: Host, pid: str) -> str:
+    """Name of the file that a process runs, which it cannot choose as it can choose what ps(1) shows."""
+    try:
+        name = os.path.basename(os.readlink(host.path("/proc/%s/exe" % pid)))
+    except FileNotFoundError:  # it holds none that can be seen from here
+        name = host.read("/proc/%s/comm" % pid).strip()
+    # An upgrade replaced it while it ran.
+    return name[: -len(DELETED)] if name.endswith(DELETED) else name
+
+
+def _programs(host: Host) -> dict[str, set[str]]:
+    """Inode of a socket -> names of the programs that hold it."""
+    holders: dict[str, set[str]] = {}
     for pid in filter(str.isdigit, os.listdir(host.path("/proc"))):
         folder = host.path("/proc/%s" % pid)
         try:
             links = [os.readlink("%s/fd/%s" % (folder, fd)) for fd in os.listdir(folder + "/fd")]
             found = [link[8:-1] for link in links if link.startswith("socket:[")]
             if found:
-                name = host.read("/proc/%s/comm" % pid).strip()
-                holders.update((inode, name) for inode in found)
+                name = _program(host, pid)
+                for inode in found:
+                    holders.setdefault(inode, set()).add(name)
         except OSError:  # the process ended meanwhile
             continue
     return holders
+
+
+def _activated(host: Host) -> dict[str, str]:
+    """Address and port -> socket unit that systemd waits there for, systemctl(1) ``list-sockets``."""
+    text = host.run("systemctl", "list-sockets", "--all", "--no-legend", "--no-pager")
+    rows = [line.split() for line in text.splitlines()]
+    return {row[0]: row[1] for row in rows if len(row) > 1}
+
+
+def _named(names: set[str]) -> str:
+    """One name for the holders of a socket; systemd counts only where no service took the socket over from it."""
+    return ",".join(sorted(names - {SYSTEMD} or names)) or "?"
 
 
 def _is_loopback(text: str) -> bool:
@@ -51,8 +79,8 @@ def _table(host: Host, path: str) -> str:
 
 def sockets(host: Host, keys: set[str]) -> dict[str, Any]:
     """Read which addresses and ports are listened on."""
-    holders = _programs(host) if "programs" in keys else {}
-    result: dict[str, Any] = {"programs": {}}
+    holders = _programs(host) if keys & {"programs", "listening"} else {}
+    result: dict[str, Any] = {"programs": {}, "listening": []}
     for protocol, (state, tables) in TABLES.items():
         entries, ports = [], set()
         for table in tables:
@@ -63,9 +91,18 @@ def sockets(host: Host, keys: set[str]) -> dict[str, Any]:
                 ip, port = address(fields[1])
                 place = "%s:%d" % (ip if ":" not in ip else "[%s]" % ip, port)
                 entries.append(place)
-                result["programs"]["%s/%s" % (protocol, place)] = holders.get(fields[9], "?")
+                program = _named(holders.get(fields[9], set()))
+                result["programs"]["%s/%s" % (protocol, place)] = program
+                result["listening"].append((protocol, place, program))
                 if not _is_loopback(ip):
                     ports.add(port)
         result[protocol] = sorted(entries)
         result[protocol + "_ports"] = sorted(ports)
+    if any(program == SYSTEMD for _, _, program in result["listening"]):
+        units = _activated(host)
+        result["listening"] = [
+            (protocol, place, units.get(place, program) if program == SYSTEMD else program)
+            for protocol, place, program in result["listening"]
+        ]
+    result["listening"] = sorted(set(map(" ".join, result["listening"])))
     return result

@@ -25,6 +25,7 @@ from typing import Any
 from ..facts.host import Host
 from ..file_state import FileState, FileTransactionError, read_state
 from ..file_transaction import FileTransaction, Outcome
+from ..guard import DIRECTORY, Guard, GuardError, Keys
 from . import sudo
 from .activity import CRONTABS, LINGER
 from .activity_end import HELD, end_sessions, hold, restore
@@ -112,6 +113,8 @@ class Applier:
         self.seen: dict[str, FileState | None] = {}
         self.failures: list[str] = []
         self.finished: list[str] = []
+        self.guard = Guard(self.host.path(DIRECTORY), self.host.path("/run/kijun"))
+        self.armed = False
 
     def run(self) -> Json:
         """Carry it out, and give the result as the module documents it."""
@@ -119,12 +122,15 @@ class Applier:
             accounts, problems = parse_accounts(self.options.get("accounts"))
             if problems:
                 raise Refused(problems)
+            if self._guarded():
+                self.guard.settle(self.options["guard"]["run"])
             with self._locked():
                 self._recover()
                 planner = Planner(self.host, self._read, self.options)
                 plan = planner.make(accounts)
                 if plan.problems:
                     raise Refused(plan.problems)
+                self._arm(plan)
                 changed_files = self._put(plan.texts)
             gone = self._leftovers(plan)
             if not self.check:
@@ -133,10 +139,32 @@ class Applier:
                 for place in gone:
                     shutil.rmtree(place)
         except Refused as error:
-            return {"changed": False, "failed": True, "problems": error.problems, "msg": str(error)}
-        except FileTransactionError as error:
-            return {"changed": False, "failed": True, "problems": [str(error)], "msg": str(error)}
+            return self._refusal(error.problems)
+        except (FileTransactionError, GuardError) as error:
+            return self._refusal([str(error)])
         return self._result(plan, changed_files, gone)
+
+    def _refusal(self, problems: list[str]) -> Json:
+        return {
+            "changed": False,
+            "failed": True,
+            "problems": problems,
+            "msg": "; ".join(problems),
+            "guard_armed": self.armed,
+        }
+
+    # --- the guard
+
+    def _guarded(self) -> bool:
+        return bool(self.options.get("guard")) and not self.check and self.host.root == "/"
+
+    def _arm(self, plan: Plan) -> None:
+        """Keep the account files and keys as they are, before any of them changes."""
+        if not self._guarded() or not (plan.texts or plan.works):
+            return
+        keys = [Keys(self.host.path(w.home), w.uid, w.gid) for w in plan.works if w.keys is not None]
+        self.guard.arm(self.options["guard"], map(self.host.path, plan.texts), keys)
+        self.armed = True
 
     @contextlib.contextmanager
     def _locked(self) -> Iterator[None]:
@@ -330,6 +358,7 @@ class Applier:
             "finished": self.finished,
             "diff": self._diff(plan) if self.options.get("diff") else [],
             "problems": self.failures,
+            "guard_armed": self.armed,
         }
         if self.failures:
             result.update(failed=True, msg="; ".join(self.failures))
@@ -363,7 +392,8 @@ def main(argument: str) -> None:
 
     Args:
         argument: JSON: ``accounts`` (list), ``check`` and ``diff`` (true or false), ``login_account`` (name that
-            Ansible logged in with), ``archive_directory`` (path), ``may_remove_last_administrator`` (true or false).
+            Ansible logged in with), ``archive_directory`` (path), ``may_remove_last_administrator`` (true or false),
+            ``guard`` (run and seconds).
     """
     os.umask(0o022)
     print(json.dumps(apply(json.loads(argument))))

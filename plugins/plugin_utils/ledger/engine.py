@@ -26,15 +26,10 @@ from .book import NOTHING, Book, Change, Moment, State, Touched, cleaned, next_s
 from .books import BOOKS
 from .errors import Broken, LedgerError, Problem, Refused, Stale, Unreachable
 from .event import GENESIS, Event, chain_hash, timestamp
+from .light import PATIENCE, REVISION
 from .schema import GENERATED, events, heads, states
 
-__all__ = ["Change", "Checkpoint", "Ledger", "State", "Verification"]
-
-REVISION = "0002"
-"""The newest revision of the tables, which this engine reads and writes; see `migrations`."""
-
-PATIENCE = 60
-"""Seconds that a writer waits for the others."""
+__all__ = ["REVISION", "Change", "Checkpoint", "Ledger", "State", "Verification"]
 
 SECRETS = ("password", "sslpassword")
 """Parameters of PostgreSQL's addresses that may hold a secret."""

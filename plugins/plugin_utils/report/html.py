@@ -18,8 +18,9 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
+from ..exceptions import SOON
 from .compare import CHANGES, change_table, counterparts, gone
-from .model import VERDICTS, Report
+from .model import VERDICTS, Ending, Report
 from .texts import AREAS, TEXTS
 from .values import check_line, text, visible
 
@@ -27,6 +28,9 @@ _PAGE = Path(__file__).parent / "page"
 
 #: The page without JavaScript names at most this many findings; the rest stands in the JSON records.
 STATIC_FINDINGS = 500
+
+#: The table of exceptions that end names at most this many hosts of each.
+ENDING_HOSTS = 20
 
 # Inside a script element only "<" matters; the others are escaped so that the data is also harmless elsewhere.
 _JSON_ESCAPES = {"<": "\\u003c", ">": "\\u003e", "&": "\\u0026", "\u2028": "\\u2028", "\u2029": "\\u2029"}
@@ -54,6 +58,7 @@ def render(report: Report, clauses: dict[str, str], before: Report | None = None
         data=embedded_json(page_data(report, clauses, before)),
         totals=report.all_totals(),
         static=_static(report),
+        ending=[_ended(ending) for ending in report.ending()],
     )
 
 
@@ -83,6 +88,7 @@ def page_data(report: Report, clauses: dict[str, str], before: Report | None) ->
         "before": before.run if before else None,
         "gone": {visible(name): ids for name, ids in lost.items()},
         "verdicts": VERDICTS,
+        "soon": SOON,
         "changes": CHANGES,
         "changeTable": change_table(),
         "texts": TEXTS,
@@ -171,6 +177,20 @@ def _static(report: Report) -> dict[str, Any]:
     rows.sort(key=lambda row: (row["unaudited"] is None, -len(row["findings"]), row["name"]))
     shown = sorted(findings.items(), key=lambda item: (item[1]["verdict"] != "fail", item[1]["id"]))[:STATIC_FINDINGS]
     return {"hosts": rows, "findings": dict(shown), "omitted": max(0, len(findings) - STATIC_FINDINGS)}
+
+
+def _ended(ending: Ending) -> dict[str, Any]:
+    """An exception that ends soon or is over, for its table."""
+    exception, hosts = ending.exception, ending.hosts
+    return {
+        "id": visible(exception["id"]),
+        "control": visible(ending.result["id"]),
+        "title": {language: visible(ending.result["title"][language]) for language in ("en", "ja")},
+        "hosts": [visible(name) for name in hosts[:ENDING_HOSTS]],
+        "more": max(0, len(hosts) - ENDING_HOSTS),
+        "over": exception["days_left"] < 0,
+        **{key: visible(exception[key]) for key in ("until", "approver", "reason")},
+    }
 
 
 def _finding(result: dict[str, Any]) -> dict[str, Any]:

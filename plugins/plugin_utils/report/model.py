@@ -11,7 +11,9 @@ from __future__ import annotations
 import json
 import math
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
+
+from ..exceptions import SOON
 
 SCHEMA = "kijun.evidence/1"
 
@@ -45,6 +47,13 @@ _EXCEPTION: dict[str, tuple[type | None, ...]] = {
     "reason": (str,),
     "ticket": (str, None),
 }
+# What records of earlier versions lack.
+_EXCEPTION_LATER: dict[str, tuple[type | None, ...]] = {
+    "id": (str,),
+    "from": (str,),
+    "measure": (str,),
+    "days_left": (int,),
+}
 _HOST: dict[str, tuple[type | None, ...]] = {
     "name": (str,),
     "groups": (list,),
@@ -75,6 +84,19 @@ class Host:
     problems: list[dict[str, Any]]
     unaudited: str | None
     outcomes: list[int] = field(default_factory=list)
+
+
+class Ending(NamedTuple):
+    """An exception that ends soon or is over.
+
+    :param result: the control's result on one of the hosts.
+    :param exception: as its evidence has it.
+    :param hosts: names of the hosts.
+    """
+
+    result: dict[str, Any]
+    exception: dict[str, Any]
+    hosts: list[str]
 
 
 class Report:
@@ -148,6 +170,22 @@ class Report:
                 counts[verdict] += number
         return counts
 
+    def ending(self) -> list[Ending]:
+        """The exceptions that end within :data:`SOON` days or are over, and have something to excuse; first the ones
+        that are over the longest.
+        """
+        found: dict[tuple[str, str, str], Ending] = {}
+        for host in self.hosts.values():
+            for result in self.results(host):
+                exception = result["exception"]
+                # Of records of earlier versions nobody knows when they were judged.
+                if not exception or exception.get("days_left", SOON + 1) > SOON:
+                    continue
+                if result["verdict"] in ("fail", "excused"):
+                    key = (exception["until"], exception["id"], result["id"])
+                    found.setdefault(key, Ending(result, exception, [])).hosts.append(host.name)
+        return [found[key] for key in sorted(found)]
+
     def record(self, host: Host) -> dict[str, Any]:
         """The evidence record of a host as it is kept on disk, with the run it belongs to."""
         record = {
@@ -196,7 +234,8 @@ def _check_control(control: Any, name: str) -> None:
     if not all(isinstance(item, str) for item in control["scope"] + control["clauses"]):
         raise EvidenceError(f"{where}: scope and clauses must be lists of text")
     if control["exception"] is not None:
-        _shaped(control["exception"], _EXCEPTION, f"exception of {where}")
+        later = {key: kind for key, kind in _EXCEPTION_LATER.items() if key in control["exception"]}
+        _shaped(control["exception"], {**_EXCEPTION, **later}, f"exception of {where}")
     for check in control["checks"]:
         _shaped(check, _CHECK, f"a check of {where}")
         if not {"expected", "actual"} <= check.keys():

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from .model import VERDICTS, Host, Report
+from .model import VERDICTS, Ending, Host, Report
 from .texts import TEXTS
 from .values import one_line
 
@@ -30,7 +30,7 @@ class Summary:
         width = _width(report.hosts)
         hosts = sorted(report.hosts.values(), key=lambda host: (_weight(report, host), host.name))
         lines = [self._audited(report, host, width) for host in hosts]
-        return [*lines, self._totals(report)]
+        return [*lines, *map(self._ending, report.ending()), self._totals(report)]
 
     def changes(
         self, hosts: list[str], changed: dict[str, list[tuple[str, list[str]]]], errors: dict[str, str]
@@ -61,6 +61,17 @@ class Summary:
             return line, "ok"
         named = [one_line(f"{result['id']} {result['title'][self._language]}") for result in bad[:NAMED]]
         return f"{line}\n      {self._words['print_not_met']}: {self._some(named, len(bad))}", "bad"
+
+    def _ending(self, ending: Ending) -> tuple[str, str]:
+        """An exception that ends soon, or is over."""
+        is_over = ending.exception["days_left"] < 0
+        line = self._words["print_ended" if is_over else "print_ending"].format(
+            id=ending.exception["id"],
+            control=ending.result["id"],
+            until=ending.exception["until"],
+            hosts=self._some([one_line(name) for name in ending.hosts[:NAMED]], len(ending.hosts)),
+        )
+        return one_line(line, 400), "bad" if is_over else "changed"
 
     def _enforced(
         self, host: str, width: int, changed: list[tuple[str, list[str]]], error: str | None

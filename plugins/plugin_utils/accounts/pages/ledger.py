@@ -83,14 +83,18 @@ def _document(
         stem=at,
         facts=[*facts, ("ledger_head", verification.head)],
         tiles=tiles,
-        notices=[_verified(verification)],
+        notices=[verified(verification)],
         tables=tables,
         words={f"field_{name}": words for name, words in Accounts.headings.items()},
     )
 
 
-def _verified(verification: Verification) -> tuple[str, str, dict[str, str | int]]:
-    """What verifying the chain says."""
+def verified(verification: Verification) -> tuple[str, str, dict[str, str | int]]:
+    """What verifying the chain says, as a notice of a page.
+
+    Args:
+        verification: how it ended.
+    """
     if verification.ok:
         return "pass", "chain_holds", {"count": verification.count}
     return "fail", "chain_broken", {"number": verification.broken_at or 0, "reason": verification.reason}

@@ -4,8 +4,10 @@
 from __future__ import annotations
 
 from ..book import Book
+from .access_designs import AccessDesigns
 from .accounts import Accounts
+from .exceptions import Exceptions
 from .reconciliations import Reconciliations
 
-BOOKS: dict[str, Book] = {book.name: book for book in (Accounts(), Reconciliations())}
+BOOKS: dict[str, Book] = {book.name: book for book in (AccessDesigns(), Accounts(), Exceptions(), Reconciliations())}
 """Every book by its name."""

@@ -16,6 +16,7 @@ import pydantic
 
 from ..book import ANY, Action, Book, Change, Find, Moment, State, Touched, is_same_person, one_line
 from ..errors import Problem
+from .values import Date, FilledText, Name, Names, Text, sorted_set
 
 LOGIN = re.compile(r"[a-z_][a-z0-9_-]{0,31}")
 """Login names: what useradd(8) of Debian takes without --badname, and at most the 32 characters of utmp(5)."""
@@ -117,37 +118,8 @@ def _age_key(text: str) -> str:
     return text
 
 
-def _filled(text: str) -> str:
-    if not text:
-        raise ValueError("must not be empty")
-    return text
-
-
-def _iso_date(value: Any) -> Any:
-    """A date, or one written as YYYY-MM-DD; pydantic would take numbers for seconds since 1970 as well."""
-    if isinstance(value, datetime.datetime) or not isinstance(value, datetime.date | str | None):
-        raise ValueError("must be a date, YYYY-MM-DD")
-    if isinstance(value, str) and not re.fullmatch(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", value):
-        raise ValueError("must be a date, YYYY-MM-DD")
-    return value
-
-
-def _sorted_set(values: list[str]) -> list[str]:
-    return sorted(set(values))
-
-
-Text = Annotated[str, pydantic.StringConstraints(max_length=500), pydantic.AfterValidator(one_line)]
-FilledText = Annotated[Text, pydantic.AfterValidator(_filled)]
-Name = Annotated[
-    str,
-    pydantic.StringConstraints(max_length=128),
-    pydantic.AfterValidator(one_line),
-    pydantic.AfterValidator(_filled),
-]
-Date = Annotated[datetime.date, pydantic.BeforeValidator(_iso_date)]
-Names = Annotated[list[Name], pydantic.AfterValidator(_sorted_set)]
-Groups = Annotated[list[Annotated[str, pydantic.AfterValidator(_group)]], pydantic.AfterValidator(_sorted_set)]
-Keys = Annotated[list[Annotated[str, pydantic.AfterValidator(ssh_key)]], pydantic.AfterValidator(_sorted_set)]
+Groups = Annotated[list[Annotated[str, pydantic.AfterValidator(_group)]], pydantic.AfterValidator(sorted_set)]
+Keys = Annotated[list[Annotated[str, pydantic.AfterValidator(ssh_key)]], pydantic.AfterValidator(sorted_set)]
 Login = Annotated[str, pydantic.AfterValidator(_login)]
 Shell = Annotated[str, pydantic.StringConstraints(pattern=r"^(/[A-Za-z0-9._+-]+)+$", max_length=128)]
 

@@ -127,7 +127,10 @@
     const exception = outcome.exception;
     const excused = outcome.verdict === "excused" && exception;
     if (exception) {
-      lines.push(say(excused ? "exception" : "exception_filed", exception) + (exception.ticket ? ` (${say("ticket")}: ${exception.ticket})` : ""));
+      const notes = [];
+      if (exception.ticket) notes.push(`${say("ticket")}: ${exception.ticket}`);
+      if (excused && Number(exception.days_left) <= data.soon) notes.push(say("exception_soon", exception));
+      lines.push(say(excused ? "exception" : "exception_filed", exception) + (notes.length ? ` (${notes.join(" · ")})` : ""));
     }
     if (outcome.deviation) lines.push(`${say("deviation")}: ${outcome.deviation}`);
     // The reason of an excused control is its exception in other words, and in English only.

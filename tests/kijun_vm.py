@@ -1,0 +1,62 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Virtual machines of the lab as tests use them: like its other hosts, at another port and in another inventory."""
+
+from __future__ import annotations
+
+import shlex
+import subprocess
+
+import pytest
+import testinfra
+from kijun_hosts import ANSIBLE_PLAYBOOK, ROOT, SSH_OPTIONS, Machine
+from kijun_lab import cli, description, identity, vm_description
+
+INVENTORY = "inventories/vm"
+
+
+class VirtualMachine(Machine):
+    """A virtual machine of the lab.
+
+    Args:
+        name: its name in the lab.
+    """
+
+    def __init__(self, name: str) -> None:
+        machines = vm_description.read(description.instance_number())
+        self.name = name
+        self.address = machines.machines[name].address
+        self.port = machines.port
+        options = [*SSH_OPTIONS, "-o", "ConnectTimeout=60"]
+        self.testinfra = testinfra.get_host(
+            f"ssh://admin@{self.address}:{self.port}?sudo=true",
+            ssh_identity_file=str(identity.USER_KEY),
+            ssh_extra_args=shlex.join(options),
+        )
+
+    def ssh(self, user: str, *options: str) -> list[str]:
+        """The command line of an SSH login."""
+        return super().ssh(user, "-p", str(self.port), *options)
+
+    def playbook(self, name: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """Run a playbook on this host.
+
+        Args:
+            name: of playbooks/, without its ending; or a path that has one.
+            arguments: further arguments.
+        """
+        path = name if name.endswith(".yml") else f"playbooks/{name}.yml"
+        command = [ANSIBLE_PLAYBOOK, "-i", INVENTORY, path, "--limit", self.name, *arguments]
+        return subprocess.run(
+            command, cwd=ROOT, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=1800, check=False
+        )
+
+
+def lab(*words: str) -> str:
+    """Run a command of the lab; where this machine cannot run virtual machines, skip the test, and say why."""
+    done = subprocess.run(
+        ["lab/lab", *words], cwd=ROOT, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False
+    )
+    if done.returncode == cli.UNAVAILABLE:
+        pytest.skip(done.stderr.strip())
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
