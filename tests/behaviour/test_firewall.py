@@ -20,7 +20,7 @@ from .conftest import ROOT, Machine
 Verdicts = Callable[..., dict[str, str]]
 
 PLAYBOOK = "../molecule/firewall/converge"
-SETTINGS = ("-e", "@molecule/firewall/settings.yml")
+SETTINGS = ("-e", "@molecule/firewall/vars/settings.yml")
 WEB, INSIDE, UNLISTED = 8080, 8443, 9999
 """Ports: a service for everybody, one for some networks, and one that nobody declared."""
 
