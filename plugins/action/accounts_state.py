@@ -15,7 +15,10 @@ SHIPPED = (
     "facts/__init__.py",
     "facts/host.py",
     "facts/accounts.py",
+    "facts/files.py",
     "facts/sshd.py",
+    "facts/sshd_match.py",
+    "verdict.py",
 )
 """What runs on the host, below plugins/module_utils."""
 

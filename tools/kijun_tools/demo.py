@@ -121,7 +121,7 @@ def attack(address: str) -> None:
     """
     password = f"{secrets.token_urlsafe(12)}#aZ9"
     on_target(
-        f"userdel -rf {PERSON} 2>/dev/null; rm -f /var/lib/faillock/{PERSON}; useradd -m {PERSON}; chpasswd",
+        f"userdel -rf {PERSON} 2>/dev/null; rm -f /var/lib/faillock/{PERSON}; useradd -m -G users {PERSON}; chpasswd",
         f"{PERSON}:{password}\n",
     )
     if not logs_in(address, password):
@@ -148,7 +148,6 @@ def begin(clock: Clock, accounts: Accounts) -> None:
         DemoError: one of these did not come out.
     """
     clock.headline("The account ledger: somebody asks for an account, and nobody has approved it yet")
-    playbook("ledger_migrate")
     accounts.apply_for_it()
     accounts.playbook("accounts")
     if accounts.logs_in(TARGET):
@@ -208,6 +207,9 @@ def demo() -> None:
     run("lab/lab", "reset")
     for left_over in (*REPORTS.glob("ledger.sqlite*"), *REPORTS.glob(CHECKPOINTS), *REPORTS.glob("handover/*")):
         left_over.unlink()  # of a demo before this one
+    REPORTS.mkdir(parents=True, exist_ok=True)
+    clock.headline("The ledger: exceptions and accounts will stand in it; now it is empty")
+    playbook("ledger_migrate")
     clock.headline("Audit of the hosts as Debian installs them")
     playbook("audit")
     before = latest_run()
@@ -215,7 +217,6 @@ def demo() -> None:
         raise DemoError("the stock hosts do not fail")
     clock.headline("Bring them to the baseline")
     playbook("site")
-    REPORTS.mkdir(parents=True, exist_ok=True)
     accounts = Accounts(REPORTS, playbook, {host.name: host.address for host in lab.hosts.values()})
     begin(clock, accounts)
     reconcile(clock, accounts)

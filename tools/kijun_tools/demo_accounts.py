@@ -14,7 +14,7 @@ from kijun_lab import identity
 LOGIN = "tanaka"
 ROGUE = "backdoor"
 HOSTS = ("server12", "server13", "client13")
-RIGHTS = {"sudo": ["restart-web"]}
+RIGHTS = {"sudo": ["restart-web"], "groups": ["users"]}
 CHECKPOINTS = "checkpoints"
 
 

@@ -114,6 +114,8 @@ def integrity(host: Host, keys: set[str]) -> dict[str, Any]:
     if state == "being made":
         state += " since " + time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime(baseline["time"]))
     database = _digest(host, DATABASE) if "database" in keys or "database_intact" in keys else None
+    if state == "made" and not check:  # it is what the host was found to be then; the first comparison is due in a day
+        check = {"time": baseline["time"], "counts": {}, "found": {"added": [], "removed": [], "changed": []}}
     none_yet = Unreadable("there was no comparison with this baseline yet: dailyaidecheck.service makes it")
     found = check.get("found", {})
     return {
