@@ -46,11 +46,13 @@ class ActionModule(GuardedAction):
                 "plan": {"type": "dict", "no_log": False},
                 "archive_directory": {"type": "str", "default": "/var/lib/kijun/accounts/archive"},
                 "may_remove_last_administrator": {"type": "bool", "default": False},
+                "guard": {"type": "dict", "options": {}},
             },
             mutually_exclusive=[["accounts", "plan"]],
             required_one_of=[["accounts", "plan"]],
         )
-        seconds = self.guard_seconds(variables)
+        guarded = arguments["guard"] is not None
+        seconds = self.guard_seconds(variables) if guarded else 0
         archive = arguments["archive_directory"]
         if not archive.startswith("/") or archive == "/" or "/.." in archive:
             raise AnsibleActionFail("archive_directory is %r; an absolute path without '..' is allowed" % archive)
@@ -64,7 +66,7 @@ class ActionModule(GuardedAction):
             "login_account": variables.get("ansible_user") or self._connection_user(),
             "archive_directory": archive,
             "may_remove_last_administrator": arguments["may_remove_last_administrator"],
-            "guard": {"run": run_id(), "seconds": seconds},
+            "guard": {"run": run_id(), "seconds": seconds} if guarded else None,
         }
         answer = self.guarded(variables, lambda: self._apply(asked, variables, seconds), seconds)
         if not asked["diff"]:

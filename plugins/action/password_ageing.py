@@ -19,8 +19,11 @@ class ActionModule(GuardedAction):
         """Set the ages of one host's passwords."""
         variables = task_vars or {}
         result = super().run(tmp, variables)
-        seconds = self.guard_seconds(variables)
-        arguments = {**self._task.args, "guard": {"run": run_id(), "seconds": seconds}}
+        arguments = dict(self._task.args)
+        seconds = 0
+        if arguments.get("guard") is not None:
+            seconds = self.guard_seconds(variables)
+            arguments["guard"] = {"run": run_id(), "seconds": seconds}
         result.update(
             self.guarded(
                 variables,

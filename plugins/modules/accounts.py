@@ -102,6 +102,11 @@ options:
     description: Allow what leaves no account but root and Ansible's own that can log in and become root.
     type: bool
     default: false
+  guard:
+    description:
+      - Given, as V({}), accounts are changed under the guard. Account files and keys come back as they were unless
+        M(kijun.baseline.guard) confirms the change; sessions that were ended, and homes that were archived, do not.
+    type: dict
 attributes:
   check_mode:
     description: Says what would be done.

@@ -42,12 +42,12 @@ options:
     default: []
   guard:
     description:
-      - Ages are set under the guard; end the role with M(kijun.baseline.guard). Filled in by the controller's part of
-        this step; leave it out.
+      - Given, as V({}), ages are set under the guard. What was there before comes back unless M(kijun.baseline.guard)
+        confirms the change, or when a step after it fails.
     type: dict
     suboptions:
       run:
-        description: The run that changes the host.
+        description: The run that changes the host. Filled in by the controller's part of this step; leave it out.
         type: str
       seconds:
         description: How long the change may stay unconfirmed, from the variable C(kijun_guard_seconds).
