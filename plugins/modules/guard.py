@@ -11,8 +11,8 @@ version_added: "0.3.0"
 description:
   - Steps that can cut access (M(kijun.baseline.config_files), M(kijun.baseline.accounts) and
     M(kijun.baseline.password_ageing) with their option C(guard); M(kijun.baseline.nftables) always) keep on the host
-    what was there before and start a timer that brings it back. This task ends that. It closes the connection that the run has, logs in afresh, becomes
-    root, and only then disarms the timer.
+    what was there before and start a timer that brings it back. This task ends that. It closes the connection that the
+    run has, logs in afresh, becomes root, and only then disarms the timer.
   - Where no login is possible, it tries again until the timer has run out, logs in when the host is as before, and
     fails with what was taken back and why.
   - Costs nothing on the host when nothing was changed under the guard in this run.
