@@ -13,7 +13,6 @@ from ansible.module_utils.parsing.convert_bool import boolean
 from ansible.template import Templar, trust_as_template
 
 from ..plugin_utils.guarded import GuardedAction
-from ..plugin_utils.run_id import run_id
 
 MODULE = "kijun.baseline.config_files"
 GIVES_CONTENT = ("template", "source", "content")
@@ -56,15 +55,9 @@ class ActionModule(GuardedAction):
                 contents[secret][path] = base64.b64encode(data).decode("ascii")
             described.append({key: value for key, value in entry.items() if key not in GIVES_CONTENT})
         arguments.update(files=described, contents=contents[False], secret_contents=contents[True])
-        seconds = 0
-        if "guard" in arguments:
-            seconds = self.guard_seconds(task_vars)
-            arguments["guard"] = {**(arguments["guard"] or {}), "run": run_id(), "seconds": seconds}
-        return self.guarded(
-            task_vars,
-            lambda: self._execute_module(module_name=MODULE, module_args=arguments, task_vars=task_vars),
-            seconds,
-        )
+        if "guard" in arguments:  # written without suboptions, it has no value
+            arguments["guard"] = arguments["guard"] or {}
+        return self.run_module(MODULE, arguments, task_vars)
 
     @staticmethod
     def _check(entry: Any, number: int) -> tuple[str, bool]:

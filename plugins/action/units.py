@@ -3,27 +3,10 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-from ..plugin_utils.guarded import GuardedAction
+from ..plugin_utils.guarded import GuardedModule
 
 
-class ActionModule(GuardedAction):
-    """Runs the module; see its documentation."""
+class ActionModule(GuardedModule):
+    """Brings one host's units into their state."""
 
-    _requires_connection = True
-    _supports_diff = True
-
-    def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
-        """Bring one host's units into their state."""
-        variables = task_vars or {}
-        result = super().run(tmp, variables)
-        result.update(
-            self.guarded(
-                variables,
-                lambda: self._execute_module(
-                    module_name="kijun.baseline.units", module_args=dict(self._task.args), task_vars=variables
-                ),
-            )
-        )
-        return result
+    MODULE = "kijun.baseline.units"

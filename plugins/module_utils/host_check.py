@@ -55,6 +55,17 @@ def complaint(system: dict[str, Any]) -> str:
     return ""
 
 
+def _is_untold(path: str) -> bool:
+    """Whether there is a report that nobody has been given; a damaged one is the guard's own to complain of."""
+    try:
+        with open(path, encoding="utf-8") as file:
+            return not json.load(file)["told"]
+    except FileNotFoundError:
+        return False
+    except (ValueError, KeyError):
+        return True
+
+
 def settle_guard(run: str) -> dict[str, Any] | None:
     """Have the host's guard take back what an earlier run did not confirm, and give the report of it once.
 
@@ -67,7 +78,7 @@ def settle_guard(run: str) -> dict[str, Any] | None:
     Raises:
         OSError: the guard did not answer.
     """
-    if not (os.path.exists(GUARD + "/pending/guard.json") or os.path.exists(GUARD + "/report.json")):
+    if not os.path.exists(GUARD + "/pending/guard.json") and not _is_untold(GUARD + "/report.json"):
         return None
     done = subprocess.run(
         ["/usr/bin/python3", "-I", GUARD + "/guard.pyz", "settle", run],

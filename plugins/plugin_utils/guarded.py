@@ -52,7 +52,7 @@ class GuardedAction(HostPythonAction):
     """An action whose step on the host can cut access to it.
 
     Attributes:
-        refusal: what the last attempt to log in afresh met; empty when it succeeded.
+        refusal: what the last login that was refused met; empty when none was.
     """
 
     refusal = ""
@@ -96,21 +96,40 @@ class GuardedAction(HostPythonAction):
             if self._task.check_mode or not (hangs or (seconds and isinstance(error, AnsibleConnectionFailure))):
                 raise
             met = " ".join(str(error).split())
-            told = self._taken_back(variables, f"a step met: {met}", self._latest(hangs, seconds))
-            if told is None:
+            report = self._taken_back(variables, f"a step met: {met}", self._latest(hangs, seconds))
+            if report is None:
                 raise
-            return {"failed": True, "msg": f"{met}. {told}", **forgotten()}
+            return {"failed": True, "msg": f"{met}. {report}", **forgotten()}
         # A module that was killed does not say whether it had armed the guard.
         armed = result.pop("guard_armed", bool(seconds))
         if result.get("failed") and (armed or hangs) and not self._task.check_mode:
-            told = self._taken_back(variables, str(result.get("msg")), self._latest(hangs, seconds))
-            if told:
-                result["msg"] = f"{result.get('msg')}. {told}"
+            report = self._taken_back(variables, str(result.get("msg")), self._latest(hangs, seconds))
+            if report:
+                result["msg"] = f"{result.get('msg')}. {report}"
             result.update(forgotten())
         elif armed:
             fact = {"run": run_id(), "pending": True, "until": time.time() + seconds}
             result["ansible_facts"] = {"kijun_guard": fact}
         return result
+
+    def run_module(self, name: str, arguments: Json, variables: Json, always: bool = False) -> Json:
+        """Run a module on the host, under the guard where the task gives ``guard``.
+
+        Args:
+            name: the module's full name.
+            arguments: the module's; which run it is, and for how long the guard waits, is filled in.
+            variables: the task's.
+            always: whether it is guarded in any case.
+        """
+        seconds = 0
+        if always or arguments.get("guard") is not None:
+            seconds = self.guard_seconds(variables)
+            arguments["guard"] = {**(arguments.get("guard") or {}), "run": run_id(), "seconds": seconds}
+        return self.guarded(
+            variables,
+            lambda: self._execute_module(module_name=name, module_args=arguments, task_vars=variables),
+            seconds,
+        )
 
     def prove(self, variables: Json, until: float) -> Json:
         """Log in afresh and confirm what this run changed, or wait for the host to take it back.
@@ -185,6 +204,27 @@ class GuardedAction(HostPythonAction):
             pass
         except AnsibleError as error:
             self._display.vvv(f"the connection could not be ended: {error}")
+
+
+class GuardedModule(GuardedAction):
+    """An action that does nothing but run its module on the host.
+
+    Attributes:
+        MODULE: the module's full name.
+        ALWAYS: whether it arms the guard in any case; else only where the task gives ``guard``.
+    """
+
+    MODULE = ""
+    ALWAYS = False
+    _requires_connection = True
+    _supports_diff = True
+
+    def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
+        """Run the module on one host."""
+        variables = task_vars or {}
+        result = super().run(tmp, variables)
+        result.update(self.run_module(self.MODULE, dict(self._task.args), variables, self.ALWAYS))
+        return result
 
 
 def pending(variables: Json) -> Json | None:

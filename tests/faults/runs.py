@@ -7,6 +7,7 @@ import contextlib
 import json
 import os
 import shlex
+import signal
 import subprocess
 import tempfile
 from collections.abc import Iterable
@@ -18,6 +19,11 @@ from kijun_hosts import ANSIBLE_PLAYBOOK, BASICS, ROOT, Machine
 
 TELLS_CHANGES = ("changed_files", "installed", "units", "accounts")
 """Results in which Kijun's modules say what they changed, or in check mode would change."""
+
+WAIT_UNTIL_QUIET = """
+for i in $(seq %d); do pgrep -x 'sudo|python3|apt-get|dpkg' >/dev/null || exit 0; sleep 0.2; done; exit 1
+"""
+"""What a killed run began on the host comes to its end there; this waits for it, at most so many fifths of a second."""
 
 READ_HOST = r"""
 import hashlib, json, os, stat
@@ -161,3 +167,41 @@ def descendants(pid: int) -> list[int]:
     for process in found:
         found += parents.get(process, [])
     return found
+
+
+def kill_all(pid: int) -> None:
+    """Kill a process and all that it has started."""
+    os.kill(pid, signal.SIGSTOP)  # so that it starts nothing more while it is looked at
+    for process in descendants(pid):
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(process, signal.SIGKILL)
+
+
+def killed_after(name: str, machine: Machine, seconds: float, *arguments: str) -> bool:
+    """Start a run and kill all of it on this side after some seconds; false when it had ended by itself, and well.
+
+    Args:
+        name: the playbook.
+        machine: where.
+        seconds: when.
+        arguments: further arguments of ansible-playbook.
+    """
+    command = [ANSIBLE_PLAYBOOK, f"playbooks/{name}.yml", "--limit", machine.name, *arguments]
+    with subprocess.Popen(
+        command,
+        cwd=ROOT,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+    ) as run:
+        try:
+            output = run.communicate(timeout=seconds)[0]
+        except subprocess.TimeoutExpired:
+            kill_all(run.pid)
+        else:
+            assert run.returncode == 0, output
+            return False
+    assert run.returncode == -signal.SIGKILL
+    return True

@@ -3,20 +3,17 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import random
 import re
-import signal
-import subprocess
 import time
 from collections.abc import Iterator
 
 import pytest
-from kijun_hosts import ANSIBLE_PLAYBOOK, ROOT, Machine
+from kijun_hosts import Machine
 
 from .conftest import lab, make_fresh, on_each
-from .runs import Run, descendants, differences, on_disk, playbook, verdicts
+from .runs import WAIT_UNTIL_QUIET, Run, differences, killed_after, on_disk, playbook, verdicts
 
 BASELINE = "server_baseline"
 LYNIS_LEAST = 85
@@ -31,9 +28,6 @@ UNKNOWN_TO_THE_LEDGER = ("ACCT-",)
 LEFT_BEHIND = (
     "ls /var/lib/kijun/*/journal.json /var/lib/kijun/*/*/journal.json /var/lib/kijun/guard/pending 2>/dev/null"
 )
-WAIT_UNTIL_QUIET = """
-for i in $(seq 900); do pgrep -x 'sudo|python3|apt-get|dpkg' >/dev/null || exit 0; sleep 0.2; done; exit 1
-"""
 
 
 def lynis(machine: Machine) -> tuple[int, list[str]]:
@@ -111,31 +105,6 @@ def test_an_outside_auditor_sees_it(machines: list[Machine], applied: tuple[Run,
     assert all(index >= LYNIS_LEAST for index, _ in after.values()), after
 
 
-def killed_after(machine: Machine, seconds: float) -> bool:
-    """Start a run and kill all of it on this side after some seconds; false when it had ended by itself, and well."""
-    command = [ANSIBLE_PLAYBOOK, f"playbooks/{BASELINE}.yml", "--limit", machine.name]
-    with subprocess.Popen(
-        command,
-        cwd=ROOT,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        start_new_session=True,
-    ) as run:
-        output = ""
-        try:
-            output = run.communicate(timeout=seconds)[0]
-        except subprocess.TimeoutExpired:
-            os.kill(run.pid, signal.SIGSTOP)  # so that it starts nothing more while it is looked at
-            for process in descendants(run.pid):
-                with contextlib.suppress(ProcessLookupError):
-                    os.kill(process, signal.SIGKILL)
-            return True
-    assert run.returncode == 0, output
-    return False
-
-
 def kill_runs(machine: Machine, seed: int, seconds: float) -> list[str]:
     """Kill runs all over their course, from fresh hosts on; then let one end, and look what there is."""
     chance = random.Random(f"{seed}-{machine.name}")
@@ -144,9 +113,9 @@ def kill_runs(machine: Machine, seed: int, seconds: float) -> list[str]:
         lab("reset", machine.name)
         for _ in range(KILLS):
             moment = chance.uniform(1.5, seconds)
-            killed = killed_after(machine, moment)
+            killed = killed_after(BASELINE, machine, moment)
             told.append(f"{machine.name}: {'killed at' if killed else 'ended before'} {moment:.1f} s")
-            lab("exec", machine.name, "--", "sh", "-c", WAIT_UNTIL_QUIET)
+            lab("exec", machine.name, "--", "sh", "-c", WAIT_UNTIL_QUIET % 900)
             assert machine.logs_in_by_key("admin", "sudo -n true && echo welcome"), f"shut out: {told}"
         run = playbook(BASELINE, [machine])
         assert run.finished(machine.name), f"{told}\n{run.text}"

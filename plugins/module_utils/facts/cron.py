@@ -4,11 +4,11 @@
 from __future__ import annotations
 
 import os
-import pwd
 import stat
 from typing import Any
 
 from ..host_accounts.activity import at_jobs, crontabs
+from .files import owner_name
 from .host import Host, lines
 
 PLACES = (
@@ -26,13 +26,6 @@ def _names(host: Host, path: str) -> list[str] | None:
         return None
 
 
-def _owner(uid: int) -> str:
-    try:
-        return pwd.getpwuid(uid).pw_name
-    except KeyError:
-        return str(uid)
-
-
 def _open(host: Host) -> list[str]:
     """Those of `PLACES` that not only root can read or change."""
     found = []
@@ -43,7 +36,7 @@ def _open(host: Host) -> list[str]:
             continue
         mode = stat.S_IMODE(info.st_mode)
         if info.st_uid or info.st_gid or mode & 0o077:
-            found.append("%s: %s, %04o" % (path, _owner(info.st_uid), mode))
+            found.append("%s: %s, %04o" % (path, owner_name(info.st_uid), mode))
     return found
 
 
@@ -54,6 +47,6 @@ def cron(host: Host, keys: set[str]) -> dict[str, Any]:
         "deny": _names(host, "/etc/cron.deny"),
         "at_allow": _names(host, "/etc/at.allow"),
         "at_deny": _names(host, "/etc/at.deny"),
-        "users": sorted(crontabs(host) | {_owner(uid) for uid in at_jobs(host)}),
+        "users": sorted(crontabs(host) | {owner_name(uid) for uid in at_jobs(host)}),
         "open": _open(host),
     }

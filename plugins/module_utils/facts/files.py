@@ -17,14 +17,16 @@ LARGEST = 1024 * 1024
 """Bytes of the largest file whose content is read."""
 
 
-def _owner(uid: int) -> str:
+def owner_name(uid: int) -> str:
+    """The name of a user, or the number of one who has none."""
     try:
         return pwd.getpwuid(uid).pw_name
     except KeyError:
         return str(uid)
 
 
-def _group(gid: int) -> str:
+def group_name(gid: int) -> str:
+    """The name of a group, or the number of one that has none."""
     try:
         return grp.getgrgid(gid).gr_name
     except KeyError:
@@ -50,8 +52,8 @@ def _one(host: Host, path: str) -> Any:
     entry: dict[str, Any] = {
         "exists": True,
         "type": kind,
-        "owner": _owner(info.st_uid),
-        "group": _group(info.st_gid),
+        "owner": owner_name(info.st_uid),
+        "group": group_name(info.st_gid),
         "mode": "%04o" % stat.S_IMODE(info.st_mode),
         "sha256": None,
         "content": None,

@@ -15,13 +15,13 @@ import fnmatch
 import glob
 import grp
 import os
-import pwd
 import re
 import stat
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 from .accounts import login_defs
+from .files import group_name, owner_name
 from .host import Host, lines
 
 
@@ -130,20 +130,6 @@ def _group_ids(names: tuple[str, ...]) -> list[int]:
     return found
 
 
-def _user(uid: int) -> str:
-    try:
-        return pwd.getpwuid(uid).pw_name
-    except KeyError:
-        return str(uid)
-
-
-def _group(gid: int) -> str:
-    try:
-        return grp.getgrgid(gid).gr_name
-    except KeyError:
-        return str(gid)
-
-
 def _judged(
     path: str,
     place: tuple[int | None, str],
@@ -174,10 +160,10 @@ def _judged(
         wrong.append("mode %04o, without the sticky bit" % mode)
     uid, gid, ids = info.st_uid, info.st_gid, _group_ids(groups)
     if roots and uid:
-        wrong.append("owned by %s" % _user(uid))
+        wrong.append("owned by %s" % owner_name(uid))
         uid = 0
     if ids and gid not in ids:
-        wrong.append("of group %s" % _group(gid))
+        wrong.append("of group %s" % group_name(gid))
         gid = ids[0]
     if not wrong:
         return None
@@ -338,7 +324,7 @@ def _homes_astray(host: Host) -> list[str]:
         if not stat.S_ISDIR(info.st_mode):
             found.append("%s: %s is no directory" % (home.account, home.path))
         elif info.st_uid != home.uid:
-            found.append("%s: %s belongs to %s" % (home.account, home.path, _user(info.st_uid)))
+            found.append("%s: %s belongs to %s" % (home.account, home.path, owner_name(info.st_uid)))
     return found
 
 

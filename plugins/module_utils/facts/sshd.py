@@ -10,7 +10,7 @@ import shlex
 import stat
 from typing import Any
 
-from .files import _group, _owner
+from .files import group_name, owner_name
 from .host import Host, Settings, number_or_text
 from .sshd_match import MAIN, Connection, Login, blocks, connections, files_read, logins, probes
 
@@ -224,7 +224,7 @@ def _complaint(host: Host, path: str, forbidden: int) -> str:
         info = os.stat(host.path(path))
     except FileNotFoundError:
         return ""
-    owner, group, mode = _owner(info.st_uid), _group(info.st_gid), stat.S_IMODE(info.st_mode)
+    owner, group, mode = owner_name(info.st_uid), group_name(info.st_gid), stat.S_IMODE(info.st_mode)
     if owner == "root" and group == "ssh_keys" and mode in (0o600, 0o640):  # as other distributions have it
         return ""
     if owner == "root" and group == "root" and not mode & forbidden:
