@@ -123,7 +123,8 @@ def make_person(machine: Machine, name: str) -> None:
     machine.run(f"sed -i /^{name}:/d /etc/security/opasswd")
     machine.ok(f"useradd -m -s /bin/bash -G sudo {name} && install -d -m 700 -o {name} ~{name}/.ssh")
     machine.ok(f"install -m 600 -o {name} ~admin/.ssh/authorized_keys ~{name}/.ssh/authorized_keys")
-    machine.ok(f"echo {shlex.quote(f'{name}:{GOOD}')} | chpasswd")
+    # May change it at once, for the tests' sake.
+    machine.ok(f"echo {shlex.quote(f'{name}:{GOOD}')} | chpasswd && chage -m 0 {name}")
     # One password a call: sudo would count the end of its input as a second wrong one.
     machine.ok(f"echo 'Defaults:{name} passwd_tries=1' > /etc/sudoers.d/{name} && chmod 440 /etc/sudoers.d/{name}")
 

@@ -52,6 +52,12 @@ options:
           - Octal mode in quotes. When not given, each file keeps what its owner may do, set-user-id included; the group
             may read and run it, and others nothing.
         type: str
+      directories:
+        description:
+          - Whether O(sets[].paths), without patterns and classes, are directories that are made where they are missing,
+            so that a package which brings one later finds it closed. Needs O(sets[].mode).
+        type: bool
+        default: false
   groups:
     description: System groups that must exist; they are made before anything is given to them.
     type: list
@@ -79,6 +85,7 @@ EXAMPLES = r"""
       - name: cron
         paths: [/etc/cron.d, /etc/cron.daily]
         mode: "0700"
+        directories: true
 """
 
 RETURN = r"""
@@ -287,6 +294,8 @@ def check(arguments: Json) -> None:
         Refused: names the option, its value and what is allowed.
     """
     for rule in arguments["sets"]:
+        if rule["directories"] and rule["mode"] is None:
+            raise Refused("set %s: directories that are made need a mode" % rule["name"])
         if rule["mode"] is not None and not re.fullmatch(r"0?[0-7]{3,4}", rule["mode"]):
             raise Refused("set %s: mode: %r; three or four octal digits in quotes" % (rule["name"], rule["mode"]))
     for group in arguments["groups"]:
@@ -299,6 +308,17 @@ def check(arguments: Json) -> None:
             raise Refused("set %s: there is no group %s on this host" % (rule["name"], rule["group"]))
         if rule["owner"] is not None and rule["owner"] not in {entry.pw_name for entry in pwd.getpwall()}:
             raise Refused("set %s: there is no user %s on this host" % (rule["name"], rule["owner"]))
+
+
+def missing_directories(sets: list[Json]) -> dict[str, str]:
+    """Path -> ``owner group mode`` of the directories that are to be made."""
+    return {
+        path: "%s %s %04o" % (rule["owner"] or "root", rule["group"], int(rule["mode"], 8))
+        for rule in sets
+        if rule["directories"]
+        for path in rule["paths"]
+        if not os.path.lexists(path)
+    }
 
 
 def apply(
@@ -340,6 +360,7 @@ def main() -> None:
                     "owner": {"type": "str"},
                     "group": {"type": "str", "default": "root"},
                     "mode": {"type": "str"},
+                    "directories": {"type": "bool", "default": False},
                 },
             },
             "groups": {"type": "list", "elements": "str", "default": []},
@@ -349,6 +370,10 @@ def main() -> None:
     arguments = module.params
     try:
         check(arguments)
+        made = missing_directories(arguments["sets"])
+        if not module.check_mode:
+            for path in made:
+                os.mkdir(path, 0o700)
         wanted = wishes(arguments["sets"])
         record = read_record()
     except Refused as error:
@@ -363,20 +388,21 @@ def main() -> None:
     }
     ours = {rule["name"] for rule in arguments["sets"]}
     gone = {path: entry for path, entry in record.items() if entry["set"] in ours and path not in wanted}
-    lines_before = ["%s %s\n" % (path, attributes(path)) for path in differing]
+    told = {**made, **{path: wish[1] for path, wish in differing.items()}}
+    lines_before = ["%s %s\n" % (path, attributes(path)) for path in differing if path not in made]
     if not module.check_mode:
         for name in groups:
             run(module, "groupadd", "--system", name)
         apply(module, record, differing, gone)
     module.exit_json(
-        changed=bool(groups or differing or gone),
-        overrides={**{path: wish[1] for path, wish in differing.items()}, **dict.fromkeys(gone, "taken back")},
+        changed=bool(groups or told or gone),
+        overrides={**told, **dict.fromkeys(gone, "taken back")},
         groups=groups,
         diff={
             "before": "".join(lines_before + ["%s restricted\n" % path for path in gone]),
             "after": "".join(
                 ["group %s made\n" % name for name in groups]
-                + ["%s %s\n" % (path, wish[1]) for path, wish in differing.items()]
+                + ["%s %s\n" % (path, wish) for path, wish in told.items()]
                 + ["%s %s\n" % (path, entry["override"] or entry["before"]) for path, entry in gone.items()]
             ),
         },

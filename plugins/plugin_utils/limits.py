@@ -23,6 +23,18 @@ PATTERN = re.compile(r"[A-Za-z0-9*][A-Za-z0-9@_.:+*\\-]*")
 """Names of packages, units or programs, in which ``*`` stands for anything."""
 
 
+PACKAGE = re.compile(r"[a-z0-9*][a-z0-9+.*-]*")
+"""Names of Debian packages, in which ``*`` stands for anything."""
+
+ORIGIN_KEYS = frozenset(
+    ("o", "origin", "l", "label", "a", "suite", "archive", "c", "component", "n", "codename", "site")
+)
+"""Words of unattended-upgrades' origin patterns."""
+
+ORIGIN_VALUE = re.compile(r"(?:[A-Za-z0-9 ._+*:/@-]|\$\{distro_(?:id|codename)\})+")
+"""What may stand behind them; nothing that apt.conf(5) would read as something else."""
+
+
 class Unresolved:
     """Stands for the value of a variable whose template fails; within no limit.
 
@@ -155,6 +167,18 @@ def _networks(value: Any) -> bool:
     return isinstance(value, list) and all(map(_network, value))
 
 
+def _origin(value: Any) -> bool:
+    """Whether it names package sources as unattended-upgrades does, and not simply all of them."""
+    words = [word.partition("=") for word in value.split(",")] if isinstance(value, str) else []
+    return all(key in ORIGIN_KEYS and ORIGIN_VALUE.fullmatch(text) for key, _, text in words) and any(
+        re.search(r"[A-Za-z0-9]", text) and key not in ("c", "component") for key, _, text in words
+    )
+
+
+def _time_of_day(value: Any) -> bool:
+    return isinstance(value, str) and re.fullmatch(r"(?:[01][0-9]|2[0-3]):[0-5][0-9]", value) is not None
+
+
 TYPES: dict[str, tuple[str, Callable[[Any], bool]]] = {
     "int": ("a whole number", _whole),
     "float": ("a number", _fraction),
@@ -220,6 +244,15 @@ TYPES: dict[str, tuple[str, Callable[[Any], bool]]] = {
         "(protocol tcp or udp; port a number or any; addresses any, loopback or a list)",
         lambda v: isinstance(v, list) and all(map(_listener, v)),
     ),
+    "packages": (
+        "a list of packages, in whose names * stands for anything",
+        lambda v: isinstance(v, list) and all(isinstance(name, str) and PACKAGE.fullmatch(name) for name in v),
+    ),
+    "origins": (
+        "a list of package sources such as origin=Example,label=Staged",
+        lambda v: isinstance(v, list) and all(map(_origin, v)),
+    ),
+    "time": ("a time of day such as 14:00, in quotes", _time_of_day),
     "banner": (
         "a text without backslashes, which getty(8) fills in with what the system is",
         lambda v: isinstance(v, str) and "\\" not in v and v.replace("\n", "").isprintable(),

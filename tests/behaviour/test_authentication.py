@@ -135,14 +135,16 @@ def test_break_glass_account_never_locks_nor_ages(machine: Machine, person: str,
     ("password", "taken"),
     [
         ("password1", False),  # a dictionary word, no capital, no special character
-        ("Abcdef12", False),  # no special character
-        ("Ab#x9Z", False),  # six characters
-        ("kawa#gaoka-9", False),  # no capital
-        ("KAWA#GAOKA-9", False),  # no small letter
-        ("Password!", False),  # a dictionary word in disguise
-        ("Worker#12", False),  # the user's name
-        ("Kita!mura#7x", True),
-        ("Yo#koh@Ma", True),  # no digit: none is asked for
+        ("KitamuraYokoha7", False),  # no special character
+        ("Kita!mura#7xY", False),  # thirteen characters
+        ("kita!mura#7xyo", False),  # no capital
+        ("KITA!MURA#7XYO", False),  # no small letter
+        ("Administrator!!", False),  # a dictionary word in disguise
+        ("Kita!Worker#7xY", False),  # the user's name
+        ("Kita!muuuura#7x", False),  # one character four times in a row
+        ("Kita!1234mura#x", False),  # a sequence of four
+        ("Kita!mura#7xYo", True),
+        ("Yo#koh@Ma-Kitam", True),  # no digit: none is asked for
     ],
 )
 def test_passwd_takes_good_passwords_only(machine: Machine, person: str, password: str, taken: bool) -> None:
@@ -159,34 +161,45 @@ def test_user_changes_the_password_at_a_terminal(machine: Machine, person: str) 
     session.sendline("password1")
     session.expect("BAD PASSWORD")
     session.expect("New password:")
-    session.sendline("Kita!mura#7x")
+    session.sendline("Kita!mura#7xYo")
     session.expect("[Rr]etype.*:")
-    session.sendline("Kita!mura#7x")
+    session.sendline("Kita!mura#7xYo")
     session.expect("updated successfully")
     session.expect(pexpect.EOF)
-    assert machine.logs_in(person, "Kita!mura#7x")
+    assert machine.logs_in(person, "Kita!mura#7xYo")
     assert machine.ok(f"getent shadow {person}").split(":")[1].startswith("$y$")
 
 
 @pytest.mark.control("AUTH-05")
-def test_each_of_the_last_twelve_passwords_is_refused(machine: Machine, person: str) -> None:
-    used = [f"{place}-tO#{place[::-1]}" for place in (
+def test_each_of_the_last_passwords_is_refused(machine: Machine, person: str) -> None:
+    used = [f"{place}-tO#ku-{place[::-1]}" for place in (
         "sapporo", "aomori", "morioka", "sendai", "akita", "yamagata", "mito", "chiba", "kofu", "nagano", "gifu",
-        "otsu", "nara",
+        "otsu", "nara", "nagoya", "kanazawa", "fukui", "toyama", "niigata", "maebashi", "urawa", "wakayama", "kobe",
+        "okayama", "tottori", "matsue",
     )]  # fmt: skip
     for password in used:
         assert sets(machine, person, password), password
-    assert [password for password in used[1:] if sets(machine, person, password)] == []
+    for password in used[1], used[12], used[23], used[24]:
+        assert not sets(machine, person, password), password
     assert machine.logs_in(person, used[-1])
-    assert sets(machine, person, used[0]), "the thirteenth-last is refused"
+    assert sets(machine, person, used[0]), "the one before the last 24 is refused"
+
+
+@pytest.mark.control("AUTH-05")
+def test_nobody_runs_through_the_history_in_a_day(machine: Machine, person: str) -> None:
+    machine.ok(f"chage -m $(awk '$1 == \"PASS_MIN_DAYS\" {{print $2}}' /etc/login.defs) {person}")
+    assert not sets(machine, person, "Kita!mura#7xYo")
+    machine.ok(f"chage -d 0 {person}")
+    change_at_login(machine, person, "Kita!mura#7xYo")
+    assert machine.logs_in(person, "Kita!mura#7xYo"), "a change that is asked for is refused"
 
 
 @pytest.mark.control("AUTH-06", "AUTH-10")
 def test_expired_password_must_be_changed(machine: Machine, person: str) -> None:
     machine.ok(f"chage -M 90 -d 2020-01-01 {person}")
     assert not machine.logs_in(person, GOOD), "a command ran before the password was changed"
-    change_at_login(machine, person, "Kita!mura#7x")
-    assert machine.logs_in(person, "Kita!mura#7x")
+    change_at_login(machine, person, "Kita!mura#7xYo")
+    assert machine.logs_in(person, "Kita!mura#7xYo")
 
 
 def change_at_login(machine: Machine, user: str, new: str) -> None:
@@ -208,10 +221,10 @@ def test_first_login_asks_for_a_new_password_once(machine: Machine, person: str)
     machine.run("rm -f /var/lib/kijun/first_login.json")
     machine.site(*settings)
     assert not machine.logs_in(person, GOOD)
-    change_at_login(machine, person, "Kita!mura#7x")
-    assert machine.logs_in(person, "Kita!mura#7x")
+    change_at_login(machine, person, "Kita!mura#7xYo")
+    assert machine.logs_in(person, "Kita!mura#7xYo")
     machine.site(*settings)
-    assert machine.logs_in(person, "Kita!mura#7x"), "it was asked a second time"
+    assert machine.logs_in(person, "Kita!mura#7xYo"), "it was asked a second time"
 
 
 @pytest.mark.control("AUTH-06")
@@ -255,7 +268,7 @@ UNDONE = {
     "AUTH-02": "sed -i 's/^ocredit.*/ocredit = 1/' /etc/security/pwquality.conf",
     "AUTH-03": "sed -i 's/^dictcheck.*/dictcheck = 0/' /etc/security/pwquality.conf",
     "AUTH-04": "sed -i 's/^password.*pam_pwquality/#&/' /etc/pam.d/common-password",
-    "AUTH-05": "sed -i 's/remember=12/remember=2/' /etc/pam.d/common-password",
+    "AUTH-05": "sed -i 's/remember=24/remember=2/' /etc/pam.d/common-password",
     "AUTH-06": "sed -i 's/^PASS_MAX_DAYS.*/PASS_MAX_DAYS 99999/' /etc/login.defs",
     "AUTH-07": "sed -i '1i auth sufficient pam_unix.so' /etc/pam.d/common-auth",
     "AUTH-08": "sed -i 's/^unlock_time.*/unlock_time = 60/' /etc/security/faillock.conf",

@@ -113,7 +113,7 @@ def test_banners_name_the_environment_and_not_the_system(
 ) -> None:
     console = machine.ok("script -qec 'agetty --show-issue' /dev/null")
     assert "*** PRODUCTION ***" in console
-    assert "Authorised users only" in console
+    assert "restricted to authorised" in console
     with shell(machine) as session:
         session.expect(r"\[PRODUCTION\].*\$ ")
         shown = session.before

@@ -254,6 +254,25 @@ def test_what_gives_rights_away_is_found_and_gone_when_removed(machine: Machine,
     assert {seen[f"FS-{n}"] for n in range(14, 18)} == {"pass"}
 
 
+@pytest.mark.control("FS-18")
+def test_file_that_is_not_what_its_package_brought_is_found(machine: Machine, verdicts: Verdicts) -> None:
+    check = "systemctl start kijun-package-check.service"
+    machine.ok(f"{check}; cp -p /usr/bin/cksum /root/cksum; echo >> /usr/bin/cksum")
+    try:
+        assert verdicts()["FS-18"] == "pass", "it was found before it was looked for"
+        assert machine.run(check).rc != 0
+        assert verdicts()["FS-18"] == "fail"
+        assert "/usr/bin/cksum" in machine.ok("journalctl -u kijun-package-check.service -n 20 -o cat")
+    finally:
+        machine.ok("mv /root/cksum /usr/bin/cksum")
+    machine.ok(check)
+    assert verdicts()["FS-18"] == "pass"
+    machine.ok("systemctl stop kijun-package-check.timer")
+    assert verdicts()["FS-18"] == "fail"
+    applied(machine)
+    assert verdicts()["FS-18"] == "pass"
+
+
 @pytest.mark.control("FS-14")
 def test_known_program_that_others_can_write_to_is_noticed(machine: Machine, verdicts: Verdicts) -> None:
     machine.ok("chmod g+w /usr/bin/chfn")

@@ -80,10 +80,16 @@ while time.monotonic() < end:
     except TimeoutError:
         break
     sport, dport = struct.unpack("!HH", data[20:24])
-    answers += sport == {port} and dport >= 40000 and dport < 40000 + {times}
+    from_target = data[12:16] == socket.inet_aton({to!r})
+    answers += from_target and sport == {port} and dport >= 40000 and dport < 40000 + {times}
 print(answers)
 """
 SYN, ACK = 2, 16
+
+WRONG_PASSWORDS = [
+    *("-oPreferredAuthentications=password", "-oPubkeyAuthentication=no"),
+    *("-oStrictHostKeyChecking=no", "-oUserKnownHostsFile=/dev/null", "-oConnectTimeout=5"),
+]
 
 TALK = """\
 import socket, sys
@@ -136,6 +142,18 @@ class Neighbour(Machine):
             self.python(RAW.format(to=to, port=port, source=source, flags=flags, times=times).replace("%%", "%"))
         )
 
+    def fails_to_log_in(self, source: str, *attempts: int) -> None:
+        """Make connections to the target at once, each with so many wrong passwords of a user it has or has not."""
+        to = self.target6 if ":" in source else self.target.address
+        words = ["export SSH_ASKPASS=/bin/echo SSH_ASKPASS_REQUIRE=force"]
+        for number, times in enumerate(attempts):
+            user = ("admin", "nobody-here")[number % 2]
+            line = shlex.join(
+                ["ssh", "-b", source, *WRONG_PASSWORDS, f"-oNumberOfPasswordPrompts={times}", f"{user}@{to}"]
+            )
+            words.append(f"{line} true </dev/null >/dev/null 2>&1 &")
+        self.ok("\n".join([*words, "wait"]))
+
     @contextlib.contextmanager
     def talking(self, port: int, source: str) -> Iterator[Callable[[], str]]:
         """Hold a connection to the target; calling what this gives says whether it still lives."""
@@ -164,8 +182,10 @@ def neighbour(machine: Machine) -> Neighbour:
 
 
 def listen(machine: Machine) -> None:
-    machine.run("systemctl stop kijun-echo")
-    machine.ok(f"systemd-run --quiet --collect --unit=kijun-echo python3 -c {shlex.quote(ECHO)}")
+    """Have services answer, those that nobody declared among them; the neighbour's are two targets' tests'."""
+    machine.run(f"systemd-run --quiet --collect --unit=kijun-echo python3 -c {shlex.quote(ECHO)}")
+    ready = f"for i in $(seq 100); do ss -Hltn sport = :{UNLISTED} | grep -q . && exit 0; sleep 0.1; done; exit 1"
+    machine.ok(ready)
 
 
 def converge(machine: Machine, *arguments: str) -> subprocess.CompletedProcess[str]:
@@ -205,7 +225,7 @@ def removed(machine: Machine, chain: str, comment: str) -> str:
     return f"delete rule inet kijun {chain} handle {line.rpartition(' ')[2]}"
 
 
-@pytest.mark.control("FW-01", "FW-02", "FW-03", "FW-04", "FW-05", "FW-06", "FW-07", "FW-08", "FW-10")
+@pytest.mark.control("FW-01", "FW-02", "FW-03", "FW-04", "FW-05", "FW-06", "FW-07", "FW-08", "FW-10", "FW-11")
 def test_audit_finds_the_host_as_it_was_left(verdicts: Verdicts) -> None:
     seen = {name: verdict for name, verdict in verdicts(*SETTINGS).items() if name.startswith("FW-")}
     assert seen.pop("FW-09") == "not_applicable"
@@ -403,6 +423,111 @@ def test_controller_is_never_blocked(machine: Machine) -> None:
     machine.ok(f"nft add element inet kijun blocked4 '{{ {controller} }}'")
     assert machine.ok("echo still here") == "still here\n"
     machine.ok(f"nft delete element inet kijun blocked4 '{{ {controller} }}'")
+
+
+def failed_logins(machine: Machine) -> int:
+    """How many fail2ban has counted since it started."""
+    return int(machine.ok("fail2ban-client status sshd | sed -n 's/.*Total failed:[[:space:]]*//p'"))
+
+
+def eventually(happens: Callable[[], bool], seconds: float = 8) -> bool:
+    """Whether something happens soon: fail2ban reads the journal about once a second."""
+    end = time.monotonic() + seconds
+    while not (happened := happens()) and time.monotonic() < end:
+        time.sleep(0.3)
+    return happened
+
+
+@pytest.fixture
+def forgotten(machine: Machine) -> None:
+    """What earlier tests did from these addresses is forgotten."""
+    machine.ok("fail2ban-client unban --all")
+    machine.ok("for s in attempts4 attempts6 blocked4 blocked6; do nft flush set inet kijun $s; done")
+    assert eventually(lambda: machine.run("fail2ban-client ping").rc == 0)
+
+
+@pytest.mark.control("FW-11")
+@pytest.mark.usefixtures("forgotten")
+def test_addresses_whose_logins_fail_too_often_are_blocked_for_a_while(machine: Machine, neighbour: Neighbour) -> None:
+    before = failed_logins(machine)
+    neighbour.fails_to_log_in(neighbour.attacker, 3, 3, 3)
+    assert eventually(lambda: failed_logins(machine) >= before + 9), "failed logins are not seen"
+    time.sleep(1.5)
+    assert failed_logins(machine) == before + 9, "attempts are counted twice"
+    assert not blocked(machine, neighbour.attacker), "nine a minute are no attack"
+    # Four connections: their number alone has nobody blocked.
+    for address in (neighbour.another, neighbour.attacker6):
+        neighbour.fails_to_log_in(address, 3, 3, 3, 1)
+        assert eventually(lambda a=address: blocked(machine, a)), "ten are"  # type: ignore[misc]
+        assert address in machine.ok("fail2ban-client status sshd")
+        for port in (22, WEB):
+            assert not neighbour.reaches(port, address, wait=0.5)
+    began = time.monotonic()
+    machine.ok(f"fail2ban-client set sshd unbanip {neighbour.another}")
+    assert neighbour.reaches(WEB, neighbour.another), "not let in by hand"
+    time.sleep(max(0.0, BLOCKED_SECONDS + 2 - (time.monotonic() - began)))
+    assert neighbour.reaches(WEB, neighbour.attacker6), "blocked for ever"
+    assert neighbour.attacker6 not in machine.ok("fail2ban-client status sshd")
+    assert "ERROR" not in machine.ok("tail -n 40 /var/log/fail2ban.log")
+
+
+@pytest.mark.control("FW-11")
+@pytest.mark.usefixtures("forgotten")
+def test_failed_logins_of_those_who_are_never_blocked_do_not_count(machine: Machine, neighbour: Neighbour) -> None:
+    controller = machine.address.rpartition(".")[0] + ".1"
+    never = {"firewall_never_blocked": [controller, neighbour.operator]}
+    try:
+        done = converge(machine, "-e", json.dumps(never))
+        assert done.returncode == 0, done.stdout + done.stderr
+        neighbour.fails_to_log_in(neighbour.operator, 3, 3, 3, 3)
+        time.sleep(3)
+        assert f"Ignore {neighbour.operator}" in machine.ok("tail -n 40 /var/log/fail2ban.log")
+        assert not blocked(machine, neighbour.operator)
+        assert neighbour.reaches(WEB, neighbour.operator)
+    finally:
+        repaired(machine)
+
+
+@pytest.mark.control("FW-11")
+@pytest.mark.usefixtures("forgotten")
+def test_no_user_has_an_address_blocked_by_writing_to_the_log(machine: Machine) -> None:
+    line = "Failed password for root from %s port 1 ssh2"
+    write = "i=0; while [ $((i += 1)) -le 12 ]; do /tmp/sshd -t sshd -i {line}; done"
+    machine.ok("install -m 755 /usr/bin/logger /tmp/sshd")
+    try:
+        by_user = write.format(line=shlex.quote(line % "192.0.2.97"))
+        machine.ok(f"runuser -u nobody -- sh -c {shlex.quote(by_user)}")
+        machine.ok(write.format(line=shlex.quote(line % "192.0.2.98")))
+        assert eventually(lambda: blocked(machine, "192.0.2.98")), "the attack itself does not work"
+        assert not blocked(machine, "192.0.2.97")
+    finally:
+        machine.ok("rm /tmp/sshd; fail2ban-client unban --all")
+
+
+FORGOTTEN = [
+    "sed -i 's/^enabled = true/enabled = false/' /etc/fail2ban/jail.local && systemctl restart fail2ban",
+    "sed -i 's/^maxretry = .*/maxretry = 1000/' /etc/fail2ban/jail.local && systemctl restart fail2ban",
+    "systemctl disable --quiet --now fail2ban",
+]
+"""Ways by which somebody has failed logins no longer counted."""
+
+
+@pytest.mark.control("FW-11")
+def test_logins_that_are_no_longer_counted_are_noticed_and_counted_again(machine: Machine, verdicts: Verdicts) -> None:
+    for undo in FORGOTTEN:
+        machine.ok(undo)
+        assert verdicts(*SETTINGS, "--tags", "FW-11")["FW-11"] == "fail", undo
+        excused = converge(machine, "-e", '{"__firewall_excused": ["FW-11"]}')
+        assert "changed=0 " in excused.stdout, "a host that is excused is not left alone\n" + excused.stdout
+        repaired(machine)
+        assert verdicts(*SETTINGS, "--tags", "FW-11")["FW-11"] == "pass", undo
+    assert "changed=0 " in converge(machine).stdout
+    # What somebody only told the server is noticed as well, and gone with its next start.
+    for command in ("set sshd maxretry 1000", "set sshd addignoreip 0.0.0.0/0", "stop sshd"):
+        machine.ok(f"fail2ban-client {command}")
+        assert verdicts(*SETTINGS, "--tags", "FW-11")["FW-11"] == "fail", command
+        machine.ok("systemctl restart fail2ban")
+        assert eventually(lambda: machine.run("fail2ban-client status sshd").rc == 0)
 
 
 @pytest.mark.control("FW-06")

@@ -227,6 +227,7 @@ def test_passwords_are_not_in_the_record_of_what_was_typed(machine: Machine, per
         assert new not in read
         assert GOOD not in read
     finally:
+        machine.ok(f"echo {shlex.quote(f'{plain}:{GOOD}')} | chpasswd")
         converge(machine)
 
 

@@ -10,7 +10,8 @@ import time
 from collections.abc import Iterator
 
 import pytest
-from kijun_hosts import Machine
+from kijun_hosts import ROOT, Machine
+from kijun_tools import outside_auditor
 
 from .conftest import lab, make_fresh, on_each
 from .runs import WAIT_UNTIL_QUIET, Run, differences, killed_after, on_disk, playbook, verdicts
@@ -30,20 +31,6 @@ LEFT_BEHIND = (
 )
 
 
-def lynis(machine: Machine) -> tuple[int, list[str]]:
-    """What lynis says of a host: its index, and the tests whose suggestions are open."""
-    machine.ok(
-        "command -v lynis >/dev/null || DEBIAN_FRONTEND=noninteractive apt-get install -yqq --no-install-recommends "
-        "lynis >/dev/null; apt-mark -qq auto lynis; lynis audit system --quick --quiet >/dev/null 2>&1; true"
-    )
-    report = machine.ok("cat /var/log/lynis-report.dat")
-    index = re.search(r"^hardening_index=(\d+)$", report, re.MULTILINE)
-    assert index, report[-2000:]
-    return int(index.group(1)), sorted(
-        set(re.findall(r"^(?:suggestion|warning)\[\]=([A-Z]+-\d+)\|", report, re.MULTILINE))
-    )
-
-
 @pytest.fixture(scope="module")
 def story() -> Iterator[list[str]]:
     """What was measured, told at the end."""
@@ -56,9 +43,8 @@ def story() -> Iterator[list[str]]:
 def applied(machines: list[Machine], story: list[str]) -> tuple[Run, Run, float]:
     """A check and a run of fresh hosts, with lynis before them; and the seconds that the run took."""
     make_fresh(*machines)
-    before: dict[str, int] = {}
-    on_each(machines, lambda machine: before.update({machine.name: lynis(machine)[0]}))
-    story += [f"lynis on {name}, fresh: {index}" for name, index in sorted(before.items())]
+    before = outside_auditor.ask_all(machine.name for machine in machines)
+    story += [f"lynis on {name}, fresh: {opinion.index}" for name, opinion in before.items()]
     disks = {machine.name: on_disk(machine) for machine in machines}
     predicted = playbook(BASELINE, machines, "--check")
     for machine in machines:
@@ -99,10 +85,15 @@ def test_every_control_holds(machines: list[Machine], applied: tuple[Run, Run, f
 
 
 def test_an_outside_auditor_sees_it(machines: list[Machine], applied: tuple[Run, Run, float], story: list[str]) -> None:
-    after: dict[str, tuple[int, list[str]]] = {}
-    on_each(machines, lambda machine: after.update({machine.name: lynis(machine)}))
-    story += [f"lynis on {name}, at the baseline: {i}; open: {', '.join(o)}" for name, (i, o) in sorted(after.items())]
-    assert all(index >= LYNIS_LEAST for index, _ in after.values()), after
+    after = outside_auditor.ask_all(machine.name for machine in machines)
+    story += [
+        f"lynis on {name}, at the baseline: {one.index}; open: {', '.join(one.left)}" for name, one in after.items()
+    ]
+    assert all(opinion.index >= LYNIS_LEAST for opinion in after.values()), after
+    explained = set(
+        re.findall(r"^\| `([A-Z]+-\d+)`", (ROOT / "docs" / "lynis.md").read_text(encoding="utf-8"), re.MULTILINE)
+    )
+    assert {test for opinion in after.values() for test in opinion.left} <= explained
 
 
 def kill_runs(machine: Machine, seed: int, seconds: float) -> list[str]:

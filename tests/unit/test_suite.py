@@ -55,6 +55,13 @@ def test_parts_of_a_stage_run_side_by_side(tmp_path: Path) -> None:
     assert [run.ok() for run in runs] == [True, True]
 
 
+def test_no_more_run_than_there_are_slots(tmp_path: Path) -> None:
+    script = "[ $(ls | grep -c '^running-') -lt 2 ] && touch running-$$ && sleep 0.3 && rm running-$$"
+    runs = suite.run_together([shell(str(number), script) for number in range(5)], slots=2)
+    assert [run.ok() for run in runs] == [True] * 5
+    assert [run.part.name for run in sorted(runs, key=lambda run: run.started)] == list("01234")
+
+
 def test_a_left_over_junit_file_is_not_counted_again(tmp_path: Path) -> None:
     (tmp_path / "junit" / "again").mkdir(parents=True)
     (tmp_path / "junit" / "again" / "1.xml").write_text(JUNIT, encoding="utf-8")

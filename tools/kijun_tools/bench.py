@@ -25,7 +25,10 @@ INSTANCE = "4"
 HOST = "server13"
 OTHER = "server12"
 ROUNDS = 5
-PACKAGES = ("libpam-pwquality", "cracklib-runtime", "chrony", "logrotate", "nftables", "aide", "aide-common")
+PACKAGES = (
+    *("libpam-pwquality", "cracklib-runtime", "chrony", "logrotate", "nftables", "fail2ban", "python3-systemd"),
+    *("aide", "aide-common", "debsums", "unattended-upgrades"),
+)
 TWO_ROLES = ("--tags", "authentication,time_sync")
 """What the roles install, for the bare apt-get that the first run is held against."""
 

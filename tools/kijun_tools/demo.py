@@ -16,6 +16,7 @@ from pathlib import Path
 
 from kijun_lab import description, hosts, identity
 
+from . import outside_auditor
 from .demo_accounts import CHECKPOINTS, HOSTS, LOGIN, ROGUE, Accounts
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -141,6 +142,22 @@ def attack(address: str) -> None:
     on_target(f"userdel -rf {PERSON} 2>/dev/null")
 
 
+def outside_opinion(
+    servers: list[str], before: dict[str, outside_auditor.Opinion]
+) -> dict[str, outside_auditor.Opinion]:
+    """Print what an auditor that knows nothing of Kijun says of the servers, beside what it said before.
+
+    Args:
+        servers: names of hosts.
+        before: what this gave earlier; empty the first time.
+    """
+    opinions = outside_auditor.ask_all(servers)
+    for host, opinion in opinions.items():
+        earlier = f"{before[host].index} before, now " if host in before else ""
+        print(f"  {host:9} hardening index {earlier}{opinion.index}, {len(opinion.left)} tests with suggestions")
+    return opinions
+
+
 def begin(clock: Clock, accounts: Accounts) -> None:
     """An account is asked for, approved, made, handed over and used.
 
@@ -215,6 +232,9 @@ def demo() -> None:
     before = latest_run()
     if not verdicts(before).get("fail"):
         raise DemoError("the stock hosts do not fail")
+    servers = [host.name for host in lab.hosts.values() if "servers" in host.groups]
+    clock.headline("What an outside auditor, lynis, says of the servers as Debian installs them")
+    stock = outside_opinion(servers, {})
     clock.headline("Bring them to the baseline")
     playbook("site")
     accounts = Accounts(REPORTS, playbook, {host.name: host.address for host in lab.hosts.values()})
@@ -225,6 +245,10 @@ def demo() -> None:
     after = verdicts(latest_run())
     if set(after) - {"pass", "not_applicable"}:
         raise DemoError(f"not everything holds: {after}")
+    clock.headline("What the outside auditor says now; docs/lynis.md has the reason for each suggestion left open")
+    hardened = outside_opinion(servers, stock)
+    if any(opinion.index <= stock[host].index for host, opinion in hardened.items()):
+        raise DemoError("the outside auditor sees no difference")
     clock.headline("Bring them to the baseline a second time")
     changed = changed_tasks(host.name for host in lab.hosts.values() if host.groups)
     print(f"  {changed} changes")

@@ -86,7 +86,10 @@ APART = ("test_guard", "test_server_baseline")
 MODULES = "test_modules or test_config_files or test_facts or test_accounts_module"
 """What of tests/behaviour is about no role; the roles' attacks are run by molecule."""
 
-# Parts that stand together run side by side; two cores carry two.
+SLOTS = 3
+"""Parts that run side by side. They wait for hosts as much as they work: two cores carry three of them."""
+
+# Parts that stand together run side by side, in this order, as slots get free.
 FAST: list[tuple[Part, ...]] = [
     (Part("ruff", ("ruff", "check", ".")), Part("ruff-format", ("ruff", "format", "--check", "."))),
     (Part("yamllint", ("yamllint", "--strict", ".")), Part("mypy", ("mypy",))),
@@ -97,30 +100,34 @@ FAST: list[tuple[Part, ...]] = [
         pytest("unit-forking", FORKING.removeprefix("tests/")),
     ),
 ]
+# The longest first, so that none of them is left over at the end.
 HOSTS: list[tuple[Part, ...]] = [
     (pytest("lab", "lab", lab=6),),
-    (molecule("authentication", lab=1), molecule("time_sync", lab=2)),
     (
-        pytest("faults", "faults", *(f"--ignore=tests/faults/{name}.py" for name in APART), lab=3),
+        pytest("server-baseline", "faults/test_server_baseline.py", lab=12),
         pytest("modules", "behaviour", "-k", MODULES, lab=7),
-    ),
-    (
+        pytest("faults", "faults", *(f"--ignore=tests/faults/{name}.py" for name in APART), lab=3),
+        pytest("guard", "faults/test_guard.py", lab=11),
+        molecule("authentication", lab=1),
+        molecule("privileges", lab=22),
+        molecule("ssh", lab=21),
+        molecule("filesystem", lab=25),
+        molecule("time_sync", lab=2),
+        molecule("minimal_services", lab=24),
+        molecule("firewall", lab=23),
         molecule("accounts", lab=8),
         pytest("ledger-server", "behaviour/test_ledger_server.py", "--lab-hosts=server12,ledger", lab=10),
+        molecule("exceptions", lab=20),
+        molecule("security_updates", lab=28),
+        pytest("layouts", "layouts", lab=5),
+        molecule("kernel", lab=26),
+        molecule("environment_marker", lab=27),
+        pytest("ledger", "ledger", lab=9),
+        pytest("report", "report"),
     ),
-    (pytest("report", "report"), pytest("ledger", "ledger", lab=9)),
-    (pytest("guard", "faults/test_guard.py", lab=11), molecule("environment_marker", lab=27)),
-    (pytest("layouts", "layouts", lab=5),),
 ]
-BASELINE: list[tuple[Part, ...]] = [
-    (molecule("firewall", lab=23), molecule("exceptions", lab=20)),
-    (molecule("ssh", lab=21), molecule("privileges", lab=22)),
-    (molecule("minimal_services", lab=24), molecule("filesystem", lab=25)),
-    (molecule("kernel", lab=26), pytest("server-baseline", "faults/test_server_baseline.py", lab=12)),
-]
-"""Scenarios of the server baseline, for which `make test` has no time yet."""
 
-SUITES = {"fast": FAST, "baseline": BASELINE, "all": FAST + HOSTS}
+SUITES = {"fast": FAST, "hosts": HOSTS, "all": FAST + HOSTS}
 
 
 class Run:
@@ -228,11 +235,12 @@ def interrupt(number: int, frame: FrameType | None) -> None:
     raise Interrupted(signal.Signals(number).name)
 
 
-def run_together(parts: Sequence[Part]) -> list[Run]:
+def run_together(parts: Sequence[Part], slots: int = SLOTS) -> list[Run]:
     """Run parts side by side and wait for all of them.
 
     Args:
-        parts: what to run.
+        parts: what to run, in the order in which they begin.
+        slots: how many at once.
 
     Returns:
         The parts that ran, ended.
@@ -240,43 +248,43 @@ def run_together(parts: Sequence[Part]) -> list[Run]:
     Raises:
         Interrupted: after everything that was started has been stopped.
     """
-    runs: list[Run] = []
-    clear_labs(parts)
+    waiting, running, runs, told = list(parts), list[Run](), list[Run](), time.monotonic()
     try:
-        for part in parts:
-            runs.append(Run(part))
-            say(f"{part.name}: started, {runs[-1].log.relative_to(ROOT)}")
-        _wait(runs)
+        while waiting or running:
+            for run in [run for run in running if run.finished()]:
+                running.remove(run)
+                _tell_end(run)
+            while waiting and len(running) < slots:
+                clear_lab(waiting[0])
+                runs.append(Run(waiting.pop(0)))
+                running.append(runs[-1])
+                say(f"{runs[-1].part.name}: started, {runs[-1].log.relative_to(ROOT)}")
+            if time.monotonic() - told >= PROGRESS:
+                told = time.monotonic()
+                for run in running:
+                    say(f"{run.part.name}: {run.seconds():.0f} s so far: {run.last_line()}")
+            time.sleep(0.2)
     except BaseException:
         # Interrupted, or a part's program is missing.
         _stop(runs)
+        for run in runs:
+            clear_lab(run.part)
         raise
-    finally:
-        clear_labs(parts)
     return runs
 
 
-def clear_labs(parts: Sequence[Part]) -> None:
-    """Remove the parts' hosts: what an earlier run left, of this checkout or of another one, is in the way."""
-    for part in parts:
-        if "KIJUN_LAB" in part.environment:
-            subprocess.run(["lab/lab", "down"], cwd=ROOT, env={**os.environ, **part.environment}, check=False)
+def clear_lab(part: Part) -> None:
+    """Remove a part's hosts: what an earlier run left, of this checkout or of another one, is in the way."""
+    if "KIJUN_LAB" in part.environment:
+        subprocess.run(["lab/lab", "down"], cwd=ROOT, env={**os.environ, **part.environment}, check=False)
 
 
-def _wait(runs: list[Run]) -> None:
-    """Wait until all have ended, telling how each ended and, now and then, what still runs."""
-    running, told = list(runs), time.monotonic()
-    while running:
-        time.sleep(0.2)
-        for run in [run for run in running if run.finished()]:
-            running.remove(run)
-            say(f"{run.part.name}: {'ok' if run.ok() else 'FAILED'} in {run.seconds():.0f} s")
-            if not run.ok():
-                print("\n".join(run.lines()[-SHOWN:]), flush=True)
-        if time.monotonic() - told >= PROGRESS:
-            told = time.monotonic()
-            for run in running:
-                say(f"{run.part.name}: {run.seconds():.0f} s so far: {run.last_line()}")
+def _tell_end(run: Run) -> None:
+    """Say how a part ended, show what failed, and remove its hosts."""
+    say(f"{run.part.name}: {'ok' if run.ok() else 'FAILED'} in {run.seconds():.0f} s")
+    if not run.ok():
+        print("\n".join(run.lines()[-SHOWN:]), flush=True)
+    clear_lab(run.part)
 
 
 def _stop(runs: list[Run]) -> None:
@@ -321,7 +329,7 @@ def chosen_parts(names: Sequence[str]) -> list[tuple[Part, ...]]:
     """The parts that the command line names.
 
     Args:
-        names: ``fast``, ``all``, or names of parts.
+        names: ``fast``, ``hosts``, ``all``, or names of parts.
 
     Raises:
         SystemExit: an unknown name.
@@ -331,7 +339,7 @@ def chosen_parts(names: Sequence[str]) -> list[tuple[Part, ...]]:
     known = {part.name: part for stage in SUITES["all"] for part in stage}
     unknown = [name for name in names if name not in known]
     if unknown:
-        raise SystemExit(f"tools/test: no part {', '.join(unknown)}; there are fast, all, {', '.join(known)}")
+        raise SystemExit(f"tools/test: no part {', '.join(unknown)}; there are fast, hosts, all, {', '.join(known)}")
     return [(known[name],) for name in names]
 
 
@@ -343,7 +351,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     parser = argparse.ArgumentParser(prog="tools/test", description="Run the tests.")
     parser.add_argument(
-        "parts", nargs="*", default=["all"], metavar="PART", help="fast, all (default), or parts by name"
+        "parts", nargs="*", default=["all"], metavar="PART", help="fast, hosts, all (default), or parts by name"
     )
     stages = chosen_parts(parser.parse_args(arguments).parts)
     for number in INTERRUPTIONS:
