@@ -26,7 +26,8 @@ WAITING = "kijun.baseline.time_sync : Wait until the clock follows its source"
 
 READ_CONFIGURATION = r"""
 import glob, hashlib, json, os
-PATTERNS = ("/etc/pam.d/*", "/usr/share/pam-configs/*", "/var/lib/pam/*", "/etc/security/*.conf", "/etc/login.defs",
+PATTERNS = ("/etc/default/useradd", "/etc/login.defs", "/etc/pam.d/*", "/usr/share/pam-configs/*", "/var/lib/pam/*",
+            "/etc/security/*.conf",
             "/etc/systemd/system/*faillock*", "/usr/local/lib/kijun", "/usr/local/lib/kijun/*")
 seen = {}
 for path in [path for pattern in PATTERNS for path in glob.glob(pattern)]:

@@ -32,11 +32,13 @@ LEFT_BEHIND = (
 
 
 @pytest.fixture(scope="module")
-def story() -> Iterator[list[str]]:
-    """What was measured, told at the end."""
+def story(pytestconfig: pytest.Config) -> Iterator[list[str]]:
+    """What was measured, told at the end, whether or not it passed."""
     told: list[str] = []
     yield told
-    print("\n" + "\n".join(told))
+    capture = pytestconfig.pluginmanager.getplugin("capturemanager")
+    with capture.global_and_fixture_disabled():
+        print("\n" + "\n".join(told))
 
 
 @pytest.fixture(scope="module")
