@@ -188,7 +188,11 @@ def test_each_of_the_last_passwords_is_refused(machine: Machine, person: str) ->
 @pytest.mark.control("AUTH-05")
 def test_nobody_runs_through_the_history_in_a_day(machine: Machine, person: str) -> None:
     machine.ok(f"chage -m $(awk '$1 == \"PASS_MIN_DAYS\" {{print $2}}' /etc/login.defs) {person}")
-    assert not sets(machine, person, "Kita!mura#7xYo")
+    session = machine.terminal(person, GOOD, "passwd")
+    session.expect("urrent.*:")
+    session.sendline(GOOD)
+    session.expect("must wait longer")
+    session.close()
     machine.ok(f"chage -d 0 {person}")
     change_at_login(machine, person, "Kita!mura#7xYo")
     assert machine.logs_in(person, "Kita!mura#7xYo"), "a change that is asked for is refused"
@@ -196,10 +200,19 @@ def test_nobody_runs_through_the_history_in_a_day(machine: Machine, person: str)
 
 @pytest.mark.control("AUTH-06", "AUTH-10")
 def test_expired_password_must_be_changed(machine: Machine, person: str) -> None:
-    machine.ok(f"chage -M 90 -d 2020-01-01 {person}")
+    machine.ok(f"chage -M 90 -d $(date -d '100 days ago' +%F) {person}")
     assert not machine.logs_in(person, GOOD), "a command ran before the password was changed"
     change_at_login(machine, person, "Kita!mura#7xYo")
     assert machine.logs_in(person, "Kita!mura#7xYo")
+
+
+@pytest.mark.control("AUTH-06")
+def test_a_password_long_expired_opens_nothing_and_keys_still_do(machine: Machine, person: str) -> None:
+    machine.ok(f"chage -M 90 -d $(date -d '140 days ago' +%F) {person}")
+    session = machine.terminal(person, GOOD)
+    session.expect("has expired; please contact")
+    session.expect(pexpect.EOF)
+    assert machine.logs_in_by_key(person, "echo welcome"), "a password that nobody uses shuts out whoever has a key"
 
 
 def change_at_login(machine: Machine, user: str, new: str) -> None:
