@@ -50,6 +50,11 @@ class Pages(ThreadingHTTPServer):
             def __init__(self, *arguments: Any) -> None:
                 super().__init__(*arguments, directory=str(directory))
 
+            def end_headers(self) -> None:
+                # A browser keeps a page that has not changed for long, and then asks for nothing.
+                self.send_header("Cache-Control", "no-store")
+                super().end_headers()
+
             def log_message(self, format: str, *arguments: Any) -> None:
                 asked.append(self.path)
 
