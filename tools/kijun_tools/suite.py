@@ -107,6 +107,18 @@ FAST: list[tuple[Part, ...]] = [
         pytest("unit-forking", FORKING.removeprefix("tests/")),
     ),
 ]
+SCENARIOS = {
+    "firewall": (23, "server13"),
+    "filesystem": (25, "server13"),
+    "privileges": (22, "server13"),
+    "ssh": (21, "server12"),
+    "kernel": (26, "server13"),
+    "security_updates": (28, "server13"),
+    "minimal_services": (24, "server12"),
+    "exceptions": (20, "server12"),
+}
+"""The server baseline's own, longest first: scenario -> its lab instance, and the host that `make test` takes."""
+
 # The longest first, so that none of them is left over at the end. Scenarios of the server baseline attack one release
 # here, by turns; the baseline as a whole is held to both, and `tools/test baseline` attacks both.
 HOSTS: list[tuple[Part, ...]] = [
@@ -120,31 +132,17 @@ HOSTS: list[tuple[Part, ...]] = [
         pytest("server-baseline", "faults/test_server_baseline.py", "-k", "not killed", lab=12),
         molecule("accounts", lab=8),
         pytest("ledger-server", "behaviour/test_ledger_server.py", "--lab-hosts=server12,ledger", lab=10),
-        molecule("privileges", lab=22, host="server13"),
-        molecule("ssh", lab=21, host="server12"),
-        molecule("filesystem", lab=25, host="server13"),
-        molecule("minimal_services", lab=24, host="server12"),
-        molecule("firewall", lab=23, host="server13"),
-        pytest("layouts", "layouts", lab=5),
-        molecule("security_updates", lab=28, host="server13"),
-        molecule("exceptions", lab=20, host="server12"),
+        *(molecule(name, lab, host) for name, (lab, host) in SCENARIOS.items()),
         molecule("environment_marker", lab=27),
         pytest("ledger", "ledger", lab=9),
-        molecule("kernel", lab=26, host="server13"),
         pytest("report", "report"),
+        pytest("layouts", "layouts", lab=5),
     ),
 ]
 BASELINE: list[tuple[Part, ...]] = [
     (
         pytest("server-baseline", "faults/test_server_baseline.py", lab=12),
-        molecule("privileges", lab=22),
-        molecule("ssh", lab=21),
-        molecule("filesystem", lab=25),
-        molecule("minimal_services", lab=24),
-        molecule("firewall", lab=23),
-        molecule("security_updates", lab=28),
-        molecule("exceptions", lab=20),
-        molecule("kernel", lab=26),
+        *(molecule(name, lab) for name, (lab, _) in SCENARIOS.items()),
     ),
 ]
 """The server baseline's own scenarios on both releases, and thirty killed runs: three quarters of an hour."""
@@ -289,7 +287,7 @@ def run_together(parts: Sequence[Part], slots: int = SLOTS) -> list[Run]:
     except BaseException:
         # Interrupted, or a part's program is missing.
         _stop(runs)
-        for run in runs:
+        for run in running:
             clear_lab(run.part)
         raise
     return runs
