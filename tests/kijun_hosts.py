@@ -102,11 +102,26 @@ class Machine:
         session.sendline(password)
         return session
 
-    def playbook(self, name: str, *arguments: str) -> subprocess.CompletedProcess[str]:
-        """Run a playbook on this host."""
-        command = [ANSIBLE_PLAYBOOK, f"playbooks/{name}.yml", "--limit", self.name, *arguments]
+    inventory: tuple[str, ...] = ()
+    """Options of ansible-playbook that name the inventory, where it is not the project's own."""
+
+    def playbook(self, name: str, *arguments: str, timeout: int = 600) -> subprocess.CompletedProcess[str]:
+        """Run a playbook on this host.
+
+        Args:
+            name: of playbooks/, without its ending; or a path that has one.
+            arguments: further arguments.
+            timeout: seconds that it may take.
+        """
+        path = name if name.endswith(".yml") else f"playbooks/{name}.yml"
         return subprocess.run(
-            command, cwd=ROOT, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=600, check=False
+            [ANSIBLE_PLAYBOOK, *self.inventory, path, "--limit", self.name, *arguments],
+            cwd=ROOT,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=timeout,
+            check=False,
         )
 
     def site(self, *arguments: str) -> str:

@@ -8,7 +8,7 @@ import subprocess
 
 import pytest
 import testinfra
-from kijun_hosts import ANSIBLE_PLAYBOOK, ROOT, SSH_OPTIONS, Machine
+from kijun_hosts import ROOT, SSH_OPTIONS, Machine
 from kijun_lab import cli, description, identity, vm_description
 
 INVENTORY = "inventories/vm"
@@ -37,18 +37,11 @@ class VirtualMachine(Machine):
         """The command line of an SSH login."""
         return super().ssh(user, "-p", str(self.port), *options)
 
-    def playbook(self, name: str, *arguments: str) -> subprocess.CompletedProcess[str]:
-        """Run a playbook on this host.
+    inventory = ("-i", INVENTORY)
 
-        Args:
-            name: of playbooks/, without its ending; or a path that has one.
-            arguments: further arguments.
-        """
-        path = name if name.endswith(".yml") else f"playbooks/{name}.yml"
-        command = [ANSIBLE_PLAYBOOK, "-i", INVENTORY, path, "--limit", self.name, *arguments]
-        return subprocess.run(
-            command, cwd=ROOT, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=1800, check=False
-        )
+    def playbook(self, name: str, *arguments: str, timeout: int = 1800) -> subprocess.CompletedProcess[str]:
+        """Run a playbook on this host, which is emulated and takes its time; arguments as of `Machine.playbook`."""
+        return super().playbook(name, *arguments, timeout=timeout)
 
 
 def lab(*words: str) -> str:

@@ -31,15 +31,7 @@ def command(machine: Machine, playbook: str, *arguments: str) -> list[str]:
 
 def run(machine: Machine, playbook: str, *arguments: str) -> subprocess.CompletedProcess[str]:
     """Run a playbook on the host, where there is no terminal."""
-    return subprocess.run(
-        command(machine, playbook, *arguments),
-        cwd=ROOT,
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
+    return machine.playbook(playbook, *arguments, timeout=120)
 
 
 def apply(machine: Machine, name: str, *arguments: str) -> str:

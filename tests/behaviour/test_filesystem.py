@@ -12,7 +12,6 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from kijun_hosts import ANSIBLE_PLAYBOOK
 
 from .conftest import ROOT, Machine
 
@@ -28,10 +27,7 @@ WATCHED = "/usr/local/bin/kijun-test-tool"
 
 def applied(machine: Machine, *arguments: str) -> str:
     """Apply the role as the scenario does."""
-    command = [ANSIBLE_PLAYBOOK, "molecule/filesystem/converge.yml", "--limit", machine.name, *arguments]
-    done = subprocess.run(
-        command, cwd=ROOT, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=600, check=False
-    )
+    done = machine.playbook("molecule/filesystem/converge.yml", *arguments)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
 
@@ -327,22 +323,13 @@ def test_program_that_needs_no_rights_of_its_own_loses_them(machine: Machine) ->
 
 
 def test_bad_settings_stop_the_host_before_anything_changes(machine: Machine) -> None:
-    command = [ANSIBLE_PLAYBOOK, "molecule/filesystem/converge.yml", "--limit", machine.name]
     wrong = {
         "filesystem_umask": "0022",
         "filesystem_tmp_size": "lots",
         "filesystem_excluded": ["srv"],
         "filesystem_suid_allowed": ["/bin/x"],
     }
-    done = subprocess.run(
-        [*command, "-e", json.dumps(wrong)],
-        cwd=ROOT,
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        timeout=300,
-        check=False,
-    )
+    done = machine.playbook("molecule/filesystem/converge.yml", "-e", json.dumps(wrong), timeout=300)
     assert done.returncode != 0
     for name in wrong:
         assert f"{name} is" in done.stdout + done.stderr

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from kijun_hosts import ANSIBLE_PLAYBOOK, ROOT, Machine
+from kijun_hosts import ROOT, Machine
 
 Verdicts = Callable[..., dict[str, str]]
 Achieved = dict[str, bool]
@@ -37,10 +37,7 @@ WEAK = [
 
 def role(machine: Machine, *arguments: str) -> str:
     """Apply the role; return what was printed."""
-    command = [ANSIBLE_PLAYBOOK, "molecule/kernel/converge.yml", "--limit", machine.name, *arguments]
-    done = subprocess.run(
-        command, cwd=ROOT, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=300, check=False
-    )
+    done = machine.playbook("molecule/kernel/converge.yml", *arguments, timeout=300)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
 
@@ -139,10 +136,7 @@ def test_a_containers_kernel_is_the_machines(machine: Machine, verdicts: Verdict
     ],
 )
 def test_a_setting_outside_its_limits_stops_the_run(machine: Machine, setting: str, complaint: str) -> None:
-    command = [ANSIBLE_PLAYBOOK, "molecule/kernel/converge.yml", "--limit", machine.name, "-e", setting]
-    done = subprocess.run(
-        command, cwd=ROOT, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=300, check=False
-    )
+    done = machine.playbook("molecule/kernel/converge.yml", "-e", setting, timeout=300)
     assert done.returncode != 0
     assert complaint in " ".join((done.stdout + done.stderr).split())
     assert "changed=0" in done.stdout

@@ -11,9 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from kijun_hosts import ANSIBLE_PLAYBOOK
 
-from .conftest import ROOT, Machine
+from .conftest import Machine
 
 Audit = Callable[..., dict[str, dict[str, Any]]]
 
@@ -59,15 +58,7 @@ def found(control: dict[str, Any]) -> str:
 
 def run(machine: Machine, playbook: str, *arguments: str) -> subprocess.CompletedProcess[str]:
     """Run a playbook on the host."""
-    return subprocess.run(
-        [ANSIBLE_PLAYBOOK, playbook, "--limit", machine.name, *arguments],
-        cwd=ROOT,
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        timeout=300,
-        check=False,
-    )
+    return machine.playbook(playbook, *arguments, timeout=300)
 
 
 def apply(machine: Machine, *arguments: str, **settings: Any) -> subprocess.CompletedProcess[str]:

@@ -12,9 +12,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from kijun_hosts import ANSIBLE_PLAYBOOK
 
-from .conftest import ROOT, Machine
+from .conftest import Machine
 
 Audit = Callable[..., dict[str, dict[str, Any]]]
 
@@ -99,16 +98,8 @@ def settled(machine: Machine) -> None:
 
 def apply(machine: Machine, *arguments: str, **settings: Any) -> subprocess.CompletedProcess[str]:
     """Apply the role to the host."""
-    command = [ANSIBLE_PLAYBOOK, "molecule/security_updates/converge.yml", "--limit", machine.name, *arguments]
-    return subprocess.run(
-        [*command, "-e", json.dumps(settings)],
-        cwd=ROOT,
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        timeout=300,
-        check=False,
-    )
+    given = json.dumps(settings)
+    return machine.playbook("molecule/security_updates/converge.yml", *arguments, "-e", given, timeout=300)
 
 
 def changed(machine: Machine, *arguments: str, **settings: Any) -> bool:
