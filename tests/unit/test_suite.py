@@ -37,6 +37,21 @@ def test_a_junit_file_is_counted(tmp_path: Path) -> None:
     assert suite.junit_counts(file) == Counts(passed=2, failed=2, skipped=1)
 
 
+def test_what_failed_is_named_at_the_end(capsys: pytest.CaptureFixture[str]) -> None:
+    script = """cat >$KIJUN_JUNIT/1.xml <<'EOF'
+<testsuite><testcase classname="tests.a" name="good"/>
+<testcase classname="tests.a" name="bad"><failure message="assert 1 == 2&#10;more"/></testcase></testsuite>
+EOF
+exit 1"""
+    runs = suite.run_together(
+        [shell("tests", script), shell("broken", "echo no hosts; exit 3"), shell("good", "exit 0")]
+    )
+    capsys.readouterr()
+    suite.summary(runs, 1.0)
+    end = capsys.readouterr().out.splitlines()[-2:]
+    assert end == ["tests: tests.a.bad: assert 1 == 2", "broken: exit status 3: no hosts"]
+
+
 def test_a_part_is_the_sum_of_its_junit_files() -> None:
     script = f"for i in 1 2; do cat >$KIJUN_JUNIT/$i.xml <<'EOF'\n{JUNIT}\nEOF\ndone; exit 1"
     [run] = suite.run_together([shell("tests", script)])

@@ -214,6 +214,13 @@ class Run:
             return counts.plus(Counts(passed=1))
         return counts
 
+    def failures(self) -> list[str]:
+        """What of it failed, a line each: the test and the beginning of its message, or the log's last line."""
+        if self.ok():
+            return []
+        failed = [line for file in sorted(self.junit.glob("*.xml")) for line in junit_failures(file)]
+        return failed or [f"exit status {self.process.returncode}: {self.last_line()}"]
+
     def last_line(self) -> str:
         """The last line of its log so far."""
         return next((line.strip()[:100] for line in reversed(self.lines()) if line.strip()), "")
@@ -244,6 +251,21 @@ def junit_counts(file: Path) -> Counts:
         else:
             counts = counts.plus(Counts(passed=1))
     return counts
+
+
+def junit_failures(file: Path) -> list[str]:
+    """Name the failed tests of a JUnit file, each with the first line of what it says.
+
+    Args:
+        file: what pytest's ``--junitxml`` wrote; it is this suite's own.
+    """
+    cases = ElementTree.parse(file).getroot().iter("testcase")  # noqa: S314 (pytest of this run wrote it)
+    return [
+        f"{case.get('classname')}.{case.get('name')}: {child.get('message', '').strip().partition(chr(10))[0][:200]}"
+        for case in cases
+        for child in case
+        if child.tag in ("failure", "error")
+    ]
 
 
 class Interrupted(Exception):
@@ -326,7 +348,7 @@ def say(line: str) -> None:
 
 
 def summary(runs: list[Run], seconds: float) -> Counts:
-    """Print how long each part took and how its tests ended.
+    """Print how long each part took, how its tests ended, and which of them failed.
 
     Args:
         runs: the parts that ran.
@@ -342,6 +364,10 @@ def summary(runs: list[Run], seconds: float) -> Counts:
         total = total.plus(counts)
         print(f"{run.part.name:26} {run.seconds():8.0f} {counts.passed:7} {counts.failed:7} {counts.skipped:8}")
     print(f"{'all':26} {seconds:8.0f} {total.passed:7} {total.failed:7} {total.skipped:8}\n")
+    # Last of all, where somebody who sees no more than the end of the output finds it.
+    for run in runs:
+        for failure in run.failures():
+            print(f"{run.part.name}: {failure}")
     return total
 
 
