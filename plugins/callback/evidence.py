@@ -67,6 +67,7 @@ from ..plugin_utils.report import (
 from ..plugin_utils.report.summary import Summary, changed_things
 from ..plugin_utils.report.texts import TEXTS
 from ..plugin_utils.report.values import one_line
+from ..plugin_utils.workers import lighten_forks
 
 AUDIT = "kijun.baseline.control_audit"
 
@@ -95,7 +96,9 @@ class CallbackModule(CallbackBase):
     # ---- what happens ----
 
     def v2_playbook_on_start(self, playbook: Any) -> None:
-        """Remember the playbook's name for the records."""
+        """Remember the playbook's name for the records, before the first worker is forked."""
+        # It has nothing to do with evidence; but this is the one part of Kijun that every run loads.
+        lighten_forks()
         # The name has no public accessor; ansible-core's own callbacks read it the same way.
         self._playbook = Path(playbook._file_name).name
 
