@@ -4,13 +4,14 @@
 from __future__ import annotations
 
 import datetime
+from pathlib import Path
 from typing import Any
 
+from ansible import constants as C
 from ansible.errors import AnsibleActionFail
 
 from ..plugin_utils.controls import (
     ControlError,
-    Filler,
     check_controls,
     check_expectations,
     choose,
@@ -20,6 +21,7 @@ from ..plugin_utils.controls import (
 )
 from ..plugin_utils.exceptions import of_host
 from ..plugin_utils.exceptions_action import ExceptionsAction
+from ..plugin_utils.filled import Filler, SharingFiller
 from ..plugin_utils.host_python import HostPythonAction
 from .accounts_state import READERS
 
@@ -67,13 +69,16 @@ class ActionModule(HostPythonAction, ExceptionsAction):
         """The controls of this run, checked. What one expects is filled in only where it is asked of this host: that
         is most of what there is to fill in, and many roles are for few hosts.
         """
-        fill = Filler(self._templar.template)
+        apart = Filler(self._templar.template)
+        # Ansible makes this folder for a run, closed to others, and removes it with the run.
+        fill = SharingFiller(self._templar.template, variables, Path(C.DEFAULT_LOCAL_TMP) / "kijun-controls.json")
         written = lists_in_sight([variables], self._templar.template) if given is None else given
         controls = [fill.head(control) for control in written]
         check_controls(controls)
         chosen = choose(controls, variables.get("ansible_run_tags", []))
         for control in chosen:
             if reason_not_applicable(control, groups) is None:
-                control["expect"] = fill(control["expect"])
+                control["expect"] = (apart if control.get("sensitive") else fill)(control["expect"])
                 check_expectations(control)
+        fill.keep()
         return chosen

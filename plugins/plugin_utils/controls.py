@@ -59,45 +59,6 @@ class ControlError(ValueError):
     """A control or a choice of controls is not of its form; the text says which and what is allowed."""
 
 
-class Filler:
-    """Fills templates in, each distinct one once. Whatever is no template is passed by: most of a control is not, and
-    Ansible's own way through it costs ten times as much.
-
-    Args:
-        template: fills in one template.
-    """
-
-    def __init__(self, template: Callable[[Any], Any]) -> None:
-        self._template = template
-        self._known: dict[str, Any] = {}
-
-    def __call__(self, value: Any) -> Any:
-        """The value with its templates filled in.
-
-        Args:
-            value: as it is written: text, numbers, and lists and mappings of them.
-        """
-        if isinstance(value, str):
-            if "{{" not in value and "{%" not in value:
-                return value
-            if value not in self._known:
-                self._known[value] = self._template(value)
-            return self._known[value]
-        if isinstance(value, dict):
-            return {name: self(member) for name, member in value.items()}
-        return [self(member) for member in value] if isinstance(value, list | tuple) else value
-
-    def head(self, control: Any) -> Any:
-        """A control filled in, but for the list of what it expects.
-
-        Args:
-            control: as it is written.
-        """
-        if not isinstance(control, dict) or not isinstance(control.get("expect"), list | tuple):
-            return self(control)
-        return {name: value if name == "expect" else self(value) for name, value in control.items()}
-
-
 def lists_in_sight(sources: Iterable[Mapping[str, Any]], template: Callable[[Any], Any]) -> list[Any]:
     """The members of every list variable of controls, as they are written: their templates are not filled in.
 

@@ -15,7 +15,6 @@ from ansible_collections.kijun.baseline.plugins.plugin_utils.controls import (
     CHOICES,
     GROUP_OF_SCOPE,
     ControlError,
-    Filler,
     check_controls,
     check_expectations,
     choose,
@@ -203,27 +202,6 @@ def test_lists_of_controls_are_found_by_their_names() -> None:
     assert [entry if isinstance(entry, str) else entry["id"] for entry in found] == ["A-1", "{{ made }}", "B-1", "D-1"]
     with pytest.raises(ControlError, match="a_controls must be a list of controls, not 7"):
         lists_in_sight([{"a_controls": 7}], str)
-
-
-def test_each_template_is_filled_in_once_and_nothing_else_is_touched() -> None:
-    asked: list[str] = []
-
-    def template(text: str) -> str:
-        asked.append(text)
-        return text.strip("{} ")
-
-    fill = Filler(template)
-    written = {
-        "id": "A-1",
-        "applies": "{{ x }}",
-        "list": ["{{ x }}", "{% if y %}", 7, None],
-        "expect": [{"value": "{{ z }}"}],
-    }
-    assert fill.head(written) == {**written, "applies": "x", "list": ["x", "{% if y %}".strip("{} "), 7, None]}
-    assert fill(written["expect"]) == [{"value": "z"}]
-    assert asked == ["{{ x }}", "{% if y %}", "{{ z }}"]
-    assert fill.head("{{ whole }}") == "whole"
-    assert fill.head({"expect": "{{ made }}"}) == {"expect": "made"}
 
 
 def test_which_controls_are_never_excused_is_known_from_what_is_written() -> None:
