@@ -6,6 +6,7 @@ from __future__ import annotations
 import os
 import re
 import subprocess
+import threading
 from typing import Any
 
 TIMEOUT = 10
@@ -24,6 +25,7 @@ class Host:
     def __init__(self, root: str = "/") -> None:
         self.root = root
         self.problems: list[dict[str, object]] = []
+        self._noting = threading.Lock()
 
     def path(self, path: str) -> str:
         """The place of an absolute path below the root."""
@@ -75,8 +77,9 @@ class Host:
     def problem(self, file: str, line: int, problem: str) -> None:
         """Note a malformed line; each is noted once."""
         entry = {"file": file, "line": line, "problem": problem}
-        if entry not in self.problems:
-            self.problems.append(entry)
+        with self._noting:  # facts are read by several threads
+            if entry not in self.problems:
+                self.problems.append(entry)
 
     def problems_in(self, *prefixes: str) -> list[str]:
         """The problems noted in files whose path starts with one of the prefixes, as ``file:line problem``."""
