@@ -111,7 +111,7 @@ class SharingFiller(Filler):
         self._file = file
         self._named: dict[str, frozenset[str]] = {}
         self._digests: dict[str, str] = {}
-        self._new: dict[str, Any] = {}
+        self._grown = False
         try:
             self._shared: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
         except FileNotFoundError:
@@ -119,9 +119,9 @@ class SharingFiller(Filler):
 
     def keep(self) -> None:
         """Leave what was new to the hosts that follow; of two hosts that do so at once, one is lost, and done again."""
-        if self._new:
+        if self._grown:
             beside = self._file.with_suffix(".%d" % os.getpid())
-            beside.write_text(json.dumps(self._shared | self._new), encoding="utf-8")
+            beside.write_text(json.dumps(self._shared), encoding="utf-8")
             beside.replace(self._file)
 
     def _fill(self, text: str) -> Any:
@@ -132,7 +132,8 @@ class SharingFiller(Filler):
             value = super()._fill(text)
             if not _survives(value):
                 return value
-            self._shared[key] = self._new[key] = value
+            self._shared[key] = value
+            self._grown = True
         return self._shared[key]
 
     def _key(self, text: str) -> str | None:
@@ -164,8 +165,8 @@ class SharingFiller(Filler):
         return self._named[name]
 
     def _digest(self, name: str) -> str:
-        """A variable, as it is written."""
+        """A variable, as it is written, with the order of a mapping's members: what a template makes may follow it."""
         if name not in self._digests:
-            written = json.dumps([name, self._variables[name]], sort_keys=True)
+            written = json.dumps([name, self._variables[name]])
             self._digests[name] = hashlib.sha256(written.encode()).hexdigest()
         return self._digests[name]

@@ -44,7 +44,13 @@ class Host:
         return {"made of": text, "a list": [1, None, True]}
 
 
-SAME: Mapping[str, Any] = {"a": "{{ b + 1 }}", "b": ["{% if c.d %}x{% endif %}"], "c": {"d": 1}, "other": "text"}
+SAME: Mapping[str, Any] = {
+    "a": "{{ b + 1 }}",
+    "b": ["{% if c.d %}x{% endif %}"],
+    "c": {"d": 1},
+    "e": {"x": 1, "y": 2},
+    "other": "text",
+}
 
 
 @pytest.mark.parametrize(
@@ -56,6 +62,7 @@ SAME: Mapping[str, Any] = {"a": "{{ b + 1 }}", "b": ["{% if c.d %}x{% endif %}"]
         ("{{ a }}", {"b": "another"}, True),
         ("{{ a }}", {"c": {"d": 2}}, True),
         ("{{ a }}", {"c": {"d": "1"}}, True),
+        ("{{ e }}", {"e": {"y": 2, "x": 1}}, True),
         ("{{ a ~ x }}", {"x": 1}, True),
         ("{{ 'a' in group_names }}", {"group_names": ["a"]}, True),
         ("{{ lookup('env', 'HOME') }}", {}, True),

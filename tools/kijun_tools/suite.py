@@ -30,6 +30,9 @@ GRACE = 30
 SHOWN = 400
 """Lines of a failed part's log that are printed."""
 
+FAILED = frozenset({"failure", "error"})
+"""What a test that failed has in a JUnit file."""
+
 INTERRUPTIONS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
@@ -244,7 +247,7 @@ def junit_counts(file: Path) -> Counts:
     counts = Counts()
     for case in ElementTree.parse(file).getroot().iter("testcase"):  # noqa: S314 (pytest of this run wrote it)
         kinds = {child.tag for child in case}
-        if kinds & {"failure", "error"}:
+        if kinds & FAILED:
             counts = counts.plus(Counts(failed=1))
         elif "skipped" in kinds:
             counts = counts.plus(Counts(skipped=1))
@@ -264,7 +267,7 @@ def junit_failures(file: Path) -> list[str]:
         f"{case.get('classname')}.{case.get('name')}: {child.get('message', '').strip().partition(chr(10))[0][:200]}"
         for case in cases
         for child in case
-        if child.tag in ("failure", "error")
+        if child.tag in FAILED
     ]
 
 
