@@ -25,7 +25,13 @@ from ..plugin_utils.filled import Filler, SharingFiller
 from ..plugin_utils.host_python import HostPythonAction
 from .accounts_state import READERS
 
-SHIPPED = ("auditor.py", "verdict.py", "facts/*.py", *("host_accounts/%s.py" % name for name in READERS))
+SHIPPED = (
+    "auditor.py",
+    "certificates.py",
+    "verdict.py",
+    "facts/*.py",
+    *("host_accounts/%s.py" % name for name in READERS),
+)
 """What runs on the host, below plugins/module_utils."""
 
 SENT: tuple[str, ...] = ("id", "expect", "applies_where", "deviation", "sensitive")

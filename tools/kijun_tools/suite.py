@@ -118,6 +118,7 @@ SCENARIOS = {
     "kernel": (26, "server13"),
     "security_updates": (28, "server13"),
     "minimal_services": (24, "server12"),
+    "certificates": (29, "server13"),
     "exceptions": (20, "server12"),
 }
 """The server baseline's own, longest first: scenario -> its lab instance, and the host that `make test` takes."""

@@ -362,6 +362,20 @@ FACTS: dict[str, Fact] = {
             "changed": "file -> what of it changed",
         },
     ),
+    "certificates": Fact(
+        "certificates:certificates",
+        "X.509 certificates, openssl(1); the key names their files, with commas between and * for any characters.",
+        {
+            "*": "those of these files",
+            "*.ends": "file -> day on which its certificate ends",
+            "*.due": "files whose certificate is to be renewed: three months before its end, or after two thirds of a "
+            "life of three months or less",
+            "*.unreadable": "files without a certificate, and why",
+            "*.missing": "names that no file has",
+            "*.foreign_keys": "files of keys that do not fit the certificate beside them",
+            "*.open_keys": "files of keys that others than their owner can read, and their mode",
+        },
+    ),
     "updates": Fact(
         "updates:updates",
         "Unattended upgrades as they are set up, apt.conf(5), systemd.timer(5), and what the daily slot recorded last.",
