@@ -6,6 +6,7 @@ from __future__ import annotations
 import json
 import os
 import subprocess
+import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -20,12 +21,16 @@ __all__ = ["GOOD", "ROOT", "Machine", "together"]
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--lab-hosts", default="server12,server13", help="hosts of the lab to test, with commas between")
+    parser.addoption("--turns", action="store_true", help="each test on one of those hosts only, by turns")
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """Run each test that wants a machine on every host."""
+    """Run each test that wants a machine on every host, or on one."""
     if "machine" in metafunc.fixturenames:
         names = metafunc.config.getoption("--lab-hosts").split(",")
+        if metafunc.config.getoption("--turns"):
+            # By its name, so that a test keeps its host when others come and go.
+            names = [names[zlib.crc32(metafunc.definition.nodeid.encode()) % len(names)]]
         metafunc.parametrize("machine", names, indirect=True, scope="session")
 
 

@@ -13,7 +13,8 @@ from kijun_hosts import ROOT, Machine
 
 from .runs import playbook
 
-NAMES = ("server12", "server13")
+NAMES = tuple(os.environ.get("KIJUN_HOSTS", "server12,server13").split(","))
+"""The hosts under test."""
 
 
 def lab(*words: str) -> None:
