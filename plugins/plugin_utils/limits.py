@@ -179,6 +179,21 @@ def _time_of_day(value: Any) -> bool:
     return isinstance(value, str) and re.fullmatch(r"(?:[01][0-9]|2[0-3]):[0-5][0-9]", value) is not None
 
 
+LOG_KINDS = ("authentication", "privilege", "access", "application", "system", "audit", "usage", "journal")
+"""What records of logs are about."""
+
+
+def _log_file(value: Any) -> bool:
+    """Whether it says which file is forwarded as what."""
+    return (
+        isinstance(value, dict)
+        and {"path", "kind"} <= set(value) <= {"path", "kind", "tag"}
+        and re.fullmatch(ABSOLUTE, str(value["path"])) is not None
+        and value["kind"] in LOG_KINDS
+        and re.fullmatch(r"[A-Za-z0-9_.-]{1,32}", str(value.get("tag", "-"))) is not None
+    )
+
+
 TYPES: dict[str, tuple[str, Callable[[Any], bool]]] = {
     "int": ("a whole number", _whole),
     "float": ("a number", _fraction),
@@ -256,6 +271,11 @@ TYPES: dict[str, tuple[str, Callable[[Any], bool]]] = {
     "banner": (
         "a text without backslashes, which getty(8) fills in with what the system is",
         lambda v: isinstance(v, str) and "\\" not in v and v.replace("\n", "").isprintable(),
+    ),
+    "log_files": (
+        "a list of files such as {path: /var/log/nginx/access.log, kind: access, tag: nginx}, in which tag may be left "
+        "out, and kind is one of %s" % ", ".join(LOG_KINDS),
+        lambda v: isinstance(v, list) and all(map(_log_file, v)),
     ),
     "networks": ("a list of networks such as 192.0.2.0/24", _networks),
     "ports": ("a list of ports such as 22 or 6000-6010", _ports),

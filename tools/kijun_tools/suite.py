@@ -138,6 +138,7 @@ def hosts(both: bool) -> tuple[Part, ...]:
         return "" if both else host
 
     return (
+        molecule("logging", lab=30),
         pytest("modules", "behaviour", "-k", MODULES, *(() if both else ("--turns",)), lab=7),
         pytest("ledger", "ledger", lab=9),
         pytest(

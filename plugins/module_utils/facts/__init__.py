@@ -222,6 +222,32 @@ FACTS: dict[str, Fact] = {
             "chosen": "of these, what somebody asked for: no part of Debian's base, no library, and needed by no other",
         },
     ),
+    "log_forwarding": Fact(
+        "logs:log_forwarding",
+        "Where rsyslog sends records, /etc/rsyslog.conf, and its queues.",
+        {
+            "targets": "names of the log servers that get every record by RELP",
+            "unprotected": "of these, those that do not have to prove their name by a certificate",
+            "journal": "true when the journal is what is sent",
+            "files": "files of other programs that are sent",
+            "waiting_mb": "MB that wait for log servers",
+        },
+    ),
+    "log_store": Fact(
+        "logs:log_store",
+        "What kijun-log-keeper of a log server found last; null where there is none.",
+        {
+            "age_hours": "hours since it looked",
+            "used_percent": "per cent of the store's file system in use",
+            "lacking": "true when there is no room for as many days as must be kept",
+            "unsigned": "days that are closed and have no digest",
+            "oldest": "the first day of which there are records",
+            "not_append_only": "why files are not append-only; empty when they are",
+            "days": "days that records are kept",
+            "journal_days": "days that the operations journal is kept",
+            "readers": "members of the group kijun-logs",
+        },
+    ),
     "units": Fact(
         "units:units",
         "systemd units, systemctl show.",

@@ -1,0 +1,79 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What forwards records, and what keeps those of others."""
+
+from __future__ import annotations
+
+import glob
+import json
+import os
+import re
+import time
+from typing import Any
+
+from .host import Host
+
+CONFIGURATION = "/etc/rsyslog.conf"
+SPOOL = "/var/spool/rsyslog"
+STATUS = "/var/lib/kijun/log-keeper/status.json"
+SETTINGS = "/etc/kijun/log-server/keeper.json"
+GROUP = "kijun-logs"
+
+ACTION = re.compile(r"action\((?P<inside>(?:[^()\"]|\"[^\"]*\")*)\)", re.DOTALL)
+SETTING = re.compile(r"([A-Za-z.]+)\s*=\s*(\[[^\]]*\]|\"[^\"]*\")")
+
+
+def log_forwarding(host: Host, keys: list[str]) -> dict[str, Any]:
+    """Read where rsyslog sends records, and what waits (rsyslog.conf(5), module omrelp)."""
+    text = re.sub(r"(?m)^\s*#.*$", "", host.read_if_there(CONFIGURATION) or "")
+    targets, unprotected, files = [], [], re.findall(r"input\(type=\"imfile\" file=\"([^\"]*)\"", text)
+    for action in ACTION.finditer(text):
+        settings = {name.lower(): value.strip('"[]') for name, value in SETTING.findall(action["inside"])}
+        if settings.get("type") != "omrelp":
+            continue
+        name = settings.get("tls.permittedpeer", "") or settings.get("target", "")
+        targets.append(name.strip('"'))
+        if settings.get("tls") != "on" or settings.get("tls.authmode") != "name" or "tls.permittedpeer" not in settings:
+            unprotected.append(name.strip('"'))
+    waiting = sum(os.path.getsize(path) for path in glob.glob(host.path(SPOOL + "/to-*.0*")))
+    return {
+        "targets": sorted(targets),
+        "unprotected": sorted(unprotected),
+        "journal": 'module(load="imjournal"' in text,
+        "files": sorted(files),
+        "waiting_mb": round(waiting / 1e6),
+    }
+
+
+def log_store(host: Host, keys: list[str]) -> dict[str, Any]:
+    """Read what the keeper of a log server found last, and who may read the records."""
+    status = _json(host, STATUS)
+    settings = _json(host, SETTINGS)
+    members = [
+        line.split(":")[3].split(",")
+        for line in (host.read_if_there("/etc/group") or "").splitlines()
+        if line.startswith(GROUP + ":") and line.count(":") == 3
+    ]
+    return {
+        "age_hours": round((time.time() - status["time"]) / 3600, 1) if "time" in status else None,
+        "used_percent": status.get("used_percent"),
+        "lacking": status.get("lacking"),
+        "unsigned": status.get("unsigned"),
+        "oldest": status.get("oldest"),
+        "not_append_only": status.get("not_append_only"),
+        "days": settings.get("days"),
+        "journal_days": settings.get("journal_days"),
+        "readers": sorted(name for names in members for name in names if name),
+    }
+
+
+def _json(host: Host, path: str) -> dict[str, Any]:
+    """A file's JSON object; empty when there is none.
+
+    Raises:
+        ValueError: it is something else.
+    """
+    text = host.read_if_there(path)
+    found = json.loads(text) if text else {}
+    if not isinstance(found, dict):
+        raise ValueError("%s holds no record" % path)
+    return found
