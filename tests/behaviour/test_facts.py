@@ -17,10 +17,10 @@ from .conftest import Machine
 STACKS = 600
 
 LIBPAM = r"""
-import base64, ctypes, json, os, pathlib, random, shutil, sys, tempfile
+import base64, ctypes, json, os, pathlib, random, shutil, sys, tempfile, zlib
 
 fd = os.memfd_create("kijun")
-os.write(fd, base64.b64decode("{archive}"))
+os.write(fd, zlib.decompress(base64.b64decode("{archive}")))
 sys.path.insert(0, "/proc/self/fd/%d" % fd)
 from kijun.facts.host import Host
 from kijun.facts.pam_stack import Reader, decide
@@ -129,9 +129,9 @@ def value(number):
 print(json.dumps({{name: value(number) for name, number in {numbers}.items()}}))
 """
 READER = """
-import base64, json, os, sys
+import base64, json, os, sys, zlib
 fd = os.memfd_create("kijun")
-os.write(fd, base64.b64decode("{archive}"))
+os.write(fd, zlib.decompress(base64.b64decode("{archive}")))
 sys.path.insert(0, "/proc/self/fd/%d" % fd)
 from kijun.facts.{module} import {fact}
 from kijun.facts.host import Host
