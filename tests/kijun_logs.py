@@ -25,7 +25,7 @@ sender, needle, numbers = sys.argv[1:]
 found = []
 for path in sorted(glob.glob("/var/log/kijun/hosts/%s/*.log" % sender)):
     for line in open(path, "rb"):
-        if not line.endswith(b"\n"):
+        if not line.endswith(b"\\n"):
             # Just being written: what comes behind it would be read as a line by itself.
             break
         if needle.encode() not in line:
