@@ -20,15 +20,22 @@ from typing import Any
 from ansible.errors import AnsibleActionFail, AnsibleConnectionFailure, AnsibleError
 from ansible.plugins.action import ActionBase
 
-LAUNCHER = """\
+IMPORTS = """\
 import base64, os, sys, zlib
 fd = os.memfd_create("kijun")
 os.write(fd, zlib.decompress(base64.b64decode("{archive}")))
 sys.path.insert(0, "/proc/self/fd/%d" % fd)
 sys.dont_write_bytecode = True
+"""
+"""After it, the package ``kijun`` of an `archive` can be imported."""
+
+LAUNCHER = (
+    IMPORTS
+    + """\
 from kijun.{module} import main
 main(zlib.decompress(base64.b64decode("{argument}")).decode())
 """
+)
 
 
 def launcher(shipped: tuple[str, ...], module: str, argument: Any) -> str:

@@ -10,18 +10,17 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from ansible_collections.kijun.baseline.plugins.plugin_utils.host_python import archive
+from ansible_collections.kijun.baseline.plugins.plugin_utils.host_python import IMPORTS, archive
 
 from .conftest import Machine
 
 STACKS = 600
 
-LIBPAM = r"""
-import base64, ctypes, json, os, pathlib, random, shutil, sys, tempfile, zlib
+LIBPAM = (
+    IMPORTS
+    + r"""
+import ctypes, json, pathlib, random, shutil, tempfile
 
-fd = os.memfd_create("kijun")
-os.write(fd, zlib.decompress(base64.b64decode("{archive}")))
-sys.path.insert(0, "/proc/self/fd/%d" % fd)
 from kijun.facts.host import Host
 from kijun.facts.pam_stack import Reader, decide
 
@@ -114,6 +113,7 @@ for number in range({stacks}):
 shutil.rmtree(folder)
 print(json.dumps([counts, wrong]))
 """
+)
 
 
 LIBPWQUALITY = """
@@ -128,15 +128,15 @@ def value(number):
     return found.value
 print(json.dumps({{name: value(number) for name, number in {numbers}.items()}}))
 """
-READER = """
-import base64, json, os, sys, zlib
-fd = os.memfd_create("kijun")
-os.write(fd, zlib.decompress(base64.b64decode("{archive}")))
-sys.path.insert(0, "/proc/self/fd/%d" % fd)
+READER = (
+    IMPORTS
+    + """\
+import json
 from kijun.facts.{module} import {fact}
 from kijun.facts.host import Host
 print(json.dumps({fact}(Host(), set())))
 """
+)
 NUMBERS = {
     "difok": 1,
     "minlen": 3,

@@ -26,7 +26,7 @@ AIDE_CONFIGURATION = "/etc/aide/aide.conf"
 DAY = 86400
 
 
-def _record(host: Host, path: str) -> dict[str, Any]:
+def record_of(host: Host, path: str) -> dict[str, Any]:
     """A record; empty when there is none.
 
     Raises:
@@ -87,7 +87,7 @@ def inventory(host: Host, keys: set[str]) -> dict[str, Any]:
     """Read the file inventory."""
     if not _ours(host, INVENTORY):
         return {key: Unreadable("%s: others than root can write to it" % INVENTORY) for key in keys}
-    record = _record(host, INVENTORY)
+    record = record_of(host, INVENTORY)
     found = record.get("found", {})
     nothing = Unreadable("there is no file inventory yet: kijun-file-inventory.service makes it")
     tree: dict[str, Any] = {kind: found.get(kind, nothing) for kind in KINDS}
@@ -109,7 +109,7 @@ KINDS = ("privileged", "capabilities", "unowned", "writable_files", "open_direct
 
 def integrity(host: Host, keys: set[str]) -> dict[str, Any]:
     """Read the integrity baseline, and what the last comparison with it found."""
-    baseline, check = _record(host, BASELINE), _record(host, CHECK)
+    baseline, check = record_of(host, BASELINE), record_of(host, CHECK)
     state = baseline.get("state", "missing")
     if state == "being made":
         state += " since " + time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime(baseline["time"]))

@@ -4,13 +4,13 @@
 from __future__ import annotations
 
 import glob
-import json
 import os
 import re
 import time
 from typing import Any
 
 from .host import Host
+from .inventory import record_of
 
 CONFIGURATION = "/etc/rsyslog.conf"
 SPOOL = "/var/spool/rsyslog"
@@ -46,8 +46,8 @@ def log_forwarding(host: Host, keys: list[str]) -> dict[str, Any]:
 
 def log_store(host: Host, keys: list[str]) -> dict[str, Any]:
     """Read what the keeper of a log server found last, and who may read the records."""
-    status = _json(host, STATUS)
-    settings = _json(host, SETTINGS)
+    status = record_of(host, STATUS)
+    settings = record_of(host, SETTINGS)
     members = [
         line.split(":")[3].split(",")
         for line in (host.read_if_there("/etc/group") or "").splitlines()
@@ -64,16 +64,3 @@ def log_store(host: Host, keys: list[str]) -> dict[str, Any]:
         "journal_days": settings.get("journal_days"),
         "readers": sorted(name for names in members for name in names if name),
     }
-
-
-def _json(host: Host, path: str) -> dict[str, Any]:
-    """A file's JSON object; empty when there is none.
-
-    Raises:
-        ValueError: it is something else.
-    """
-    text = host.read_if_there(path)
-    found = json.loads(text) if text else {}
-    if not isinstance(found, dict):
-        raise ValueError("%s holds no record" % path)
-    return found
