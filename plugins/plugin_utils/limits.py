@@ -9,6 +9,9 @@ import re
 from collections.abc import Callable
 from typing import Any
 
+from ..module_utils.logs.rules import KINDS as LOG_KINDS
+from ..module_utils.logs.rules import Rules
+
 NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.:-]*\$?")
 """A login name or a host's name or address; nothing that a configuration file would read as something else."""
 
@@ -179,10 +182,6 @@ def _time_of_day(value: Any) -> bool:
     return isinstance(value, str) and re.fullmatch(r"(?:[01][0-9]|2[0-3]):[0-5][0-9]", value) is not None
 
 
-LOG_KINDS = ("authentication", "privilege", "access", "application", "system", "audit", "usage", "journal")
-"""What records of logs are about."""
-
-
 def _log_file(value: Any) -> bool:
     """Whether it says which file is forwarded as what."""
     return (
@@ -192,6 +191,19 @@ def _log_file(value: Any) -> bool:
         and value["kind"] in LOG_KINDS
         and re.fullmatch(r"[A-Za-z0-9_.-]{1,32}", str(value.get("tag", "-"))) is not None
     )
+
+
+def wrong_log_rules(value: Any) -> str:
+    """What is wrong with rules of log review; nothing when they are as they must be.
+
+    Args:
+        value: the variable's value.
+    """
+    try:
+        Rules(value if isinstance(value, list) else [value])
+    except ValueError as error:
+        return str(error)
+    return ""
 
 
 TYPES: dict[str, tuple[str, Callable[[Any], bool]]] = {
@@ -277,6 +289,10 @@ TYPES: dict[str, tuple[str, Callable[[Any], bool]]] = {
         "out, and kind is one of %s" % ", ".join(LOG_KINDS),
         lambda v: isinstance(v, list) and all(map(_log_file, v)),
     ),
+    "log_rules": (
+        "a list of rules as docs/logs.md describes them",
+        lambda v: isinstance(v, list) and not wrong_log_rules(v),
+    ),
     "networks": ("a list of networks such as 192.0.2.0/24", _networks),
     "ports": ("a list of ports such as 22 or 6000-6010", _ports),
     "openings": (
@@ -343,6 +359,13 @@ def shut_out(limits: dict[str, dict[str, Any]], values: dict[str, Any], controll
     ]
 
 
+def _said(value: Any, limit: dict[str, Any]) -> str:
+    """A value that is not what its limit allows; of rules, what is wrong with them instead of all of them."""
+    if limit.get("type") == "log_rules" and isinstance(value, list):
+        return "wrong: " + (wrong_log_rules(value) or "empty")
+    return repr(value)
+
+
 def complaints(role: str, limits: dict[str, dict[str, Any]], values: dict[str, Any], present: list[str]) -> list[str]:
     """What is wrong with the variables of a role.
 
@@ -357,7 +380,7 @@ def complaints(role: str, limits: dict[str, dict[str, Any]], values: dict[str, A
         that bears the role's name and that the role does not know, with the one that was perhaps meant.
     """
     wrong = [
-        "%s is %r; it must be %s (clause %s)" % (name, values.get(name), allowed(limit), limit["clause"])
+        "%s is %s; it must be %s (clause %s)" % (name, _said(values.get(name), limit), allowed(limit), limit["clause"])
         for name, limit in limits.items()
         if not within(values.get(name), limit)
     ]

@@ -16,6 +16,7 @@ import pytest
 from kijun_lab import identity
 
 from .conftest import ROOT, Machine
+from .test_modules import four_runs, run
 
 Verdicts = Callable[..., dict[str, str]]
 
@@ -423,6 +424,25 @@ def test_controller_is_never_blocked(machine: Machine) -> None:
     machine.ok(f"nft add element inet kijun blocked4 '{{ {controller} }}'")
     assert machine.ok("echo still here") == "still here\n"
     machine.ok(f"nft delete element inet kijun blocked4 '{{ {controller} }}'")
+
+
+@pytest.mark.control("FW-05")
+def test_addresses_that_log_review_found_are_blocked_for_a_while(machine: Machine, neighbour: Neighbour) -> None:
+    several = {neighbour.another: 6, neighbour.attacker6: 6}
+    assert sorted(four_runs(machine, "firewall_block", {"addresses": several}, "added")) == sorted(several)
+    for address in several:
+        assert blocked(machine, address)
+        assert not neighbour.reaches(WEB, address, wait=0.5)
+    assert neighbour.reaches(WEB, neighbour.attacker), "nobody asked for this one"
+    assert eventually(lambda: all(neighbour.reaches(WEB, address) for address in several)), "blocked for ever"
+    # The controller's own is in the set then, and is not refused.
+    controller = machine.address.rpartition(".")[0] + ".1"
+    assert run(machine, "firewall_block", {"addresses": {controller: 5}})["added"] == [controller]
+    assert machine.ok("echo still here") == "still here\n"
+    for wrong in ({"198.51.100": 60}, {"198.51.100.9": 0}, {"198.51.100.9": 90000}, {"198.51.100.9; flush ruleset": 9}):
+        refused = run(machine, "firewall_block", {"addresses": wrong})
+        assert refused["failed"]
+        assert refused["msg"].startswith("addresses: ")
 
 
 def failed_logins(machine: Machine) -> int:

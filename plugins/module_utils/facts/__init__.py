@@ -248,6 +248,19 @@ FACTS: dict[str, Fact] = {
             "readers": "members of the group kijun-logs",
         },
     ),
+    "log_review": Fact(
+        "logs:log_review",
+        "What the watch over a log server's records, and the review of its days, noted last; null where there is none.",
+        {
+            "rules": "ids of the rules that are set",
+            "in_force": "true when these are the rules that the watch holds records against",
+            "watch_age_seconds": "seconds since the watch said that it is alive",
+            "behind_mb": "MB of records that are there and that it has not read",
+            "silent": "hosts that have not been heard of for too long",
+            "review_age_hours": "hours since days were reviewed",
+            "unreviewed": "days that are over and could not be reviewed",
+        },
+    ),
     "units": Fact(
         "units:units",
         "systemd units, systemctl show.",

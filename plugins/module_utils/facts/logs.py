@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import glob
+import hashlib
 import os
 import re
 import time
@@ -17,6 +18,8 @@ SPOOL = "/var/spool/rsyslog"
 STATUS = "/var/lib/kijun/log-keeper/status.json"
 SETTINGS = "/etc/kijun/log-server/keeper.json"
 GROUP = "kijun-logs"
+REVIEW = "/var/lib/kijun/log-review"
+RULES = "/etc/kijun/log-review/rules.json"
 
 ACTION = re.compile(r"action\((?P<inside>(?:[^()\"]|\"[^\"]*\")*)\)", re.DOTALL)
 SETTING = re.compile(r"([A-Za-z.]+)\s*=\s*(\[[^\]]*\]|\"[^\"]*\")")
@@ -63,4 +66,21 @@ def log_store(host: Host, keys: list[str]) -> dict[str, Any]:
         "days": settings.get("days"),
         "journal_days": settings.get("journal_days"),
         "readers": sorted(name for names in members for name in names if name),
+    }
+
+
+def log_review(host: Host, keys: list[str]) -> dict[str, Any]:
+    """Read what the watch over a log server's records and the review of its days noted last."""
+    watch = record_of(host, REVIEW + "/watch-status.json")
+    review = record_of(host, REVIEW + "/review-status.json")
+    rules = host.read_if_there(RULES)
+    wanted = hashlib.sha256(rules.encode("utf-8", "surrogateescape")).hexdigest() if rules else ""
+    return {
+        "rules": sorted(str(rule.get("id")) for rule in record_of(host, RULES).get("rules", [])),
+        "in_force": bool(rules) and watch.get("rules_hash") == wanted,
+        "watch_age_seconds": round(time.time() - watch["time"]) if "time" in watch else None,
+        "behind_mb": round(watch["behind"] / 1e6) if "behind" in watch else None,
+        "silent": watch.get("silent"),
+        "review_age_hours": round((time.time() - review["time"]) / 3600, 1) if "time" in review else None,
+        "unreviewed": review.get("due"),
     }

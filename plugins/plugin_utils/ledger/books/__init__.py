@@ -7,7 +7,10 @@ from ..book import Book
 from .access_designs import AccessDesigns
 from .accounts import Accounts
 from .exceptions import Exceptions
+from .log_findings import LogFindings
 from .reconciliations import Reconciliations
 
-BOOKS: dict[str, Book] = {book.name: book for book in (AccessDesigns(), Accounts(), Exceptions(), Reconciliations())}
+BOOKS: dict[str, Book] = {
+    book.name: book for book in (AccessDesigns(), Accounts(), Exceptions(), LogFindings(), Reconciliations())
+}
 """Every book by its name."""
