@@ -28,6 +28,8 @@ def store(tmp_path: Path) -> Iterator[Path]:
         for day in ("2026-11-21", "2026-11-22"):
             text = "".join(f"{day}T00:00:00+00:00 {sender} {{}} {n}\n" for n in range(100))
             (folder / "hosts" / sender / f"{day}.log").write_text(text, encoding="utf-8")
+            # Whatever day it is outside.
+            os.utime(folder / "hosts" / sender / f"{day}.log", (NOON, NOON))
     yield folder
     let_go(folder)
 
