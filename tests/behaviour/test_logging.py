@@ -10,6 +10,7 @@ import time
 import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import kijun_logs
 import pytest
@@ -134,6 +135,30 @@ def test_numbers_follow_one_another(client: Machine, servers: list[Machine], wor
         found = sorted({record["seq"] for record in records(server, client.name, epoch)})
         assert found == list(range(found[0], found[0] + len(found)))
         assert found[0] == 1
+
+
+@pytest.mark.control("LOGF-01")
+def test_a_host_with_nothing_to_say_is_heard_of(client: Machine, servers: list[Machine]) -> None:
+    """Every two seconds for this test; the role counts in minutes. Somebody's own record of that tag is another one."""
+    client.ok("logger -t mark -- '-- MARK --'")
+    assert 'interval="600"' in client.ok("grep immark /etc/rsyslog.conf")
+    client.ok("sed -i '/immark/s/600/2/' /etc/rsyslog.conf && systemctl restart rsyslog")
+    try:
+        [epoch] = client.ok("systemctl show -P InvocationID rsyslog").split()
+
+        def marks(server: Machine) -> list[dict[str, Any]]:
+            found = records(server, client.name, epoch)
+            return [
+                record for record in found if record["tag"] == "mark" and record.keys().isdisjoint({"unit", "file"})
+            ]
+
+        for server in servers:
+            assert wait_for(lambda server=server: len(marks(server)) >= 2)
+            assert {record["kind"] for record in marks(server)} == {"system"}
+            seq = sorted(record["seq"] for record in records(server, client.name, epoch))
+            assert seq == list(range(1, len(seq) + 1))
+    finally:
+        client.ok('sed -i \'/immark/s/"2"/"600"/\' /etc/rsyslog.conf && systemctl restart rsyslog')
 
 
 def send_as(client: Machine, server: Machine, lines: list[str], certificate: str = f"{FOLDER}/host") -> None:
@@ -315,6 +340,7 @@ BREAKS = {
         "truncate -s 200M /var/spool/rsyslog/to-gone.00000001",
         "rm /var/spool/rsyslog/to-gone.00000001",
     ),
+    "LOGF-05": ("client13", "systemctl stop kijun-session-sender.timer", ""),
     "LOGS-01": ("server13", "sed -i 's/ verify required//' /etc/haproxy/haproxy.cfg", ""),
     "LOGS-02": ("server13", "gpasswd -a nobody kijun-logs", "gpasswd -d nobody kijun-logs"),
     "LOGS-03": ("server13", 'sed -i \'s/"days": .*,/"days": 30,/\' /etc/kijun/log-server/keeper.json', ""),
@@ -323,12 +349,13 @@ BREAKS = {
 """Control -> host, what undoes it, and what puts right what the role does not."""
 
 
-@pytest.mark.control("LOGF-01", "LOGF-02", "LOGF-03", "LOGF-04", "LOGS-01", "LOGS-02", "LOGS-03", "LOGS-04")
+@pytest.mark.control("LOGF-01", "LOGF-02", "LOGF-03", "LOGF-04", "LOGF-05", "LOGS-01", "LOGS-02", "LOGS-03", "LOGS-04")
 @pytest.mark.parametrize("host", ["client13", "server13"])
 def test_the_audit_notices_and_the_role_mends(host: str, verdicts: Verdicts) -> None:
     machine = kijun_logs.machine(host)
     broken = {control: steps for control, (where, *steps) in BREAKS.items() if where == host}
     machine.ok("! systemctl cat kijun-log-keeper.service >/dev/null 2>&1 || systemctl start kijun-log-keeper.service")
+    machine.ok("systemctl start kijun-session-sender.service")
     before = verdicts(machine)
     assert {before[control] for control in broken} == {"pass"}
     for undo, _ in broken.values():
@@ -408,6 +435,7 @@ def test_settings_that_are_wrong_stop_before_anything_changes(client: Machine) -
         ({"log_forwarding_files": [{"path": "/var/log/a.log", "kind": "gossip"}]}, "kind is one of authentication"),
         ({"log_forwarding_queue_mb": 1}, "a whole number from 64"),
         ({"log_forwarding_when_full": "panic"}, "one of hold, discard"),
+        ({"log_forwarding_mark_minutes": 0}, "a whole number from 1 to 60"),
     ):
         before = client.ok("sha256sum /etc/rsyslog.conf")
         done = kijun_logs.converge("client13,time1", "-e", json.dumps(setting))

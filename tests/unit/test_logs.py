@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import json
+import time
 from pathlib import Path
 
 import pytest
@@ -42,6 +44,7 @@ ruleset(name="forward") {
   action(type="omfile" file="/var/log/all")
 }
 input(type="imfile" file="/var/log/b.log" tag="b")
+input(type="imfile" file="/var/spool/rsyslog/sessions/*.records" tag="session")
 """
 
 
@@ -61,8 +64,29 @@ def test_where_records_go(tmp_path: Path) -> None:
         "unprotected": ["192.0.2.2"],
         "journal": True,
         "files": ["/var/log/b.log"],
+        "sessions": True,
         "waiting_mb": 3,
     }
+
+
+def test_what_waits_of_recorded_sessions(tmp_path: Path) -> None:
+    assert logs.recorded_sessions(host(tmp_path, {}), []) == {
+        "looked_minutes": None,
+        "waiting": None,
+        "waiting_minutes": None,
+        "problem": None,
+    }
+    now = time.time()
+    status = {"time": now - 120, "waiting": 2, "oldest": now - 7200, "problem": "rsyslog does not run"}
+    assert logs.recorded_sessions(host(tmp_path, {logs.SHIPPED: json.dumps(status)}), []) == {
+        "looked_minutes": 2,
+        "waiting": 2,
+        "waiting_minutes": 120,
+        "problem": "rsyslog does not run",
+    }
+    status |= {"waiting": 0, "oldest": None}
+    found = logs.recorded_sessions(host(tmp_path, {logs.SHIPPED: json.dumps(status)}), [])
+    assert found["waiting_minutes"] == 0
 
 
 def test_a_host_that_sends_nothing(tmp_path: Path) -> None:

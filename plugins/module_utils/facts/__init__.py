@@ -230,7 +230,18 @@ FACTS: dict[str, Fact] = {
             "unprotected": "of these, those that do not have to prove their name by a certificate",
             "journal": "true when the journal is what is sent",
             "files": "files of other programs that are sent",
+            "sessions": "true when recorded sessions are sent as well",
             "waiting_mb": "MB that wait for log servers",
+        },
+    ),
+    "recorded_sessions": Fact(
+        "logs:recorded_sessions",
+        "What kijun-session-sender noted last of sudo's recorded sessions; null where it never ran.",
+        {
+            "looked_minutes": "minutes since it looked",
+            "waiting": "sessions that are over and were not sent",
+            "waiting_minutes": "minutes since the first of these ended; 0 when there are none",
+            "problem": "why they wait; empty when nothing is known of it",
         },
     ),
     "log_store": Fact(

@@ -17,6 +17,8 @@ CONFIGURATION = "/etc/rsyslog.conf"
 SPOOL = "/var/spool/rsyslog"
 STATUS = "/var/lib/kijun/log-keeper/status.json"
 SETTINGS = "/etc/kijun/log-server/keeper.json"
+OUTBOX = "/var/spool/rsyslog/sessions/"
+SHIPPED = "/var/lib/kijun/session-sender/status.json"
 GROUP = "kijun-logs"
 REVIEW = "/var/lib/kijun/log-review"
 RULES = "/etc/kijun/log-review/rules.json"
@@ -42,8 +44,21 @@ def log_forwarding(host: Host, keys: list[str]) -> dict[str, Any]:
         "targets": sorted(targets),
         "unprotected": sorted(unprotected),
         "journal": 'module(load="imjournal"' in text,
-        "files": sorted(files),
+        "files": sorted(file for file in files if not file.startswith(OUTBOX)),
+        "sessions": any(file.startswith(OUTBOX) for file in files),
         "waiting_mb": round(waiting / 1e6),
+    }
+
+
+def recorded_sessions(host: Host, keys: list[str]) -> dict[str, Any]:
+    """Read what kijun-session-sender noted last."""
+    status, now = record_of(host, SHIPPED), time.time()
+    oldest = status.get("oldest")
+    return {
+        "looked_minutes": round((now - status["time"]) / 60) if "time" in status else None,
+        "waiting": status.get("waiting"),
+        "waiting_minutes": (round((now - oldest) / 60) if oldest else 0) if status else None,
+        "problem": status.get("problem"),
     }
 
 

@@ -14,7 +14,7 @@ from collections.abc import Iterator
 
 from .records import Line
 
-KNOWING = frozenset((b"authentication", b"privilege", b"audit", b"usage", b"session", b"journal"))
+KNOWING = frozenset((b"authentication", b"privilege", b"audit", b"usage", b"journal"))
 """Kinds whose records are about users; in those of others a user is looked for only where the word stands before it."""
 
 USER = re.compile(
@@ -72,6 +72,9 @@ class Builder:
     def add(self, line: Line) -> None:
         """Take in a line, for each user that it is about."""
         text = line.text
+        if line.kind == b"session":
+            # Parts of what was recorded at a terminal, which kijun-log-sessions knows how to read.
+            return
         if line.kind in KNOWING:
             terms = set(USER.findall(text))
             if b"uid=" in text:

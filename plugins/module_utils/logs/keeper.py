@@ -36,8 +36,10 @@ KEY = "/etc/kijun/log-server/digest-key"
 NAMESPACE = "kijun-log-digest"
 """What signatures are for; one made for something else does not verify (ssh-keygen(1), -n)."""
 
-FILE = re.compile(r"(?P<day>[0-9]{4}-[0-9]{2}-[0-9]{2})(?P<journal>\.journal)?\.log(?P<packed>\.gz(\.members)?)?")
-"""A sender's file: of its records, or of those of the operations journal."""
+FILE = re.compile(
+    r"(?P<day>[0-9]{4}-[0-9]{2}-[0-9]{2})(?:(?P<journal>\.journal)|\.session)?\.log(?P<packed>\.gz(\.members)?)?"
+)
+"""A sender's file: of its records, of those of the operations journal, or of its recorded sessions."""
 
 SETTLED = 600
 """Seconds that a file must not have been written to before its day is closed."""

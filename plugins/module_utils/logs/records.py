@@ -24,7 +24,7 @@ HEAD = re.compile(
 )
 """Received, sender, epoch, seq, time, kind. Within a record's texts, quotes have a backslash before them."""
 
-NAME = re.compile(r"(\d{4}-\d\d-\d\d)(\.journal)?\.log")
+NAME = re.compile(r"(\d{4}-\d\d-\d\d)(\.journal|\.session)?\.log")
 UNSEEN = re.compile(r"[\x00-\x08\x0a-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff\ufeff]")
 
 
