@@ -125,6 +125,32 @@ def test_files_of_programs_and_the_system_are_there(client: Machine, servers: li
         assert server.ok(f"grep -l {word} {STORE}/{client.name}/*.journal.log").count("\n") == 1
 
 
+@pytest.mark.control("AUD-04")
+def test_what_auditd_says_is_audit_or_usage_and_nobody_else_can_say_so(
+    client: Machine, servers: list[Machine], word: str
+) -> None:
+    """Hosts of the lab have no audit of their own: something of auditd's name says what it says."""
+    lines = [
+        f'type=SYSCALL msg=audit(1795878827.512:77): exe="/usr/bin/{word}" key="kijun-usage" AUID="worker"',
+        f'type=EXECVE msg=audit(1795878827.512:77): argc=2 a0="{word}" a1="-v"',
+        f'type=SYSCALL msg=audit(1795878827.512:78): exe="/usr/bin/{word}" key="kijun-denied"',
+        f'type=USER_CMD msg=audit(1795878827.513:79): pid=7 cmd="{word} type=SYSCALL" key=kijun-usage',
+    ]
+    text = shlex.quote("\n".join(lines))
+    # It must be alive when the journal asks which unit it is of.
+    say = f"(printf '%s\\n' {text}; sleep 2) | logger -t audisp-syslog"
+    client.ok(f"systemd-run --quiet --unit=auditd.service --wait sh -c {shlex.quote(say)}")
+    client.ok(say)
+    for server in servers:
+        found = wait_for(lambda server=server: len(them := records(server, client.name, word)) >= 8 and them)
+        assert found, records(server, client.name, word)
+        own = [(r["msg"].strip(), r["kind"]) for r in found if r.get("unit") == "auditd.service"]
+        assert own == list(zip(lines, ["usage", "usage", "audit", "audit"], strict=True))
+        assert {r["kind"] for r in found if r.get("unit") != "auditd.service" and r["tag"] == "audisp-syslog"} == {
+            "system"
+        }
+
+
 @pytest.mark.control("LOGF-01")
 def test_numbers_follow_one_another(client: Machine, servers: list[Machine], word: str) -> None:
     client.ok(f"for i in 1 2 3; do logger {word}; done")
