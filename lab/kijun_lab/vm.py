@@ -13,6 +13,7 @@ import functools
 import hashlib
 import json
 import os
+import re
 import shlex
 import shutil
 import socket
@@ -31,6 +32,7 @@ from .vm_description import Machines, VirtualMachine
 PACKAGES = ("qemu-system-x86", "qemu-utils")
 EMULATOR = "qemu-system-x86_64"
 KVM = Path("/dev/kvm")
+CPUINFO = Path("/proc/cpuinfo")
 # What runs a machine's instructions: the processor itself, or QEMU.
 ACCELERATORS = {
     "kvm": ("-accel", "kvm", "-cpu", "host"),
@@ -293,8 +295,12 @@ def _boot_once(machines: Machines, instance: Instance, built: vm_image.Disk, boo
 
 
 def _accelerators() -> list[str]:
-    """What can run a machine's instructions here, the quickest first."""
-    usable = os.access(KVM, os.R_OK | os.W_OK)
+    """What can run a machine's instructions here, the quickest first.
+
+    A machine that is itself virtual may have KVM without the processor's help; a boot then takes longer than emulated.
+    """
+    helps = re.search(r"^flags\s*:.*\b(vmx|svm)\b", CPUINFO.read_text(encoding="ascii"), re.MULTILINE)
+    usable = helps is not None and os.access(KVM, os.R_OK | os.W_OK)
     return ["kvm", "tcg"] if usable else ["tcg"]
 
 

@@ -26,6 +26,7 @@ from ..plugin_utils.host_python import HostPythonAction
 from .accounts_state import READERS
 
 SHIPPED = (
+    "audit_rules.py",
     "auditor.py",
     "certificates.py",
     "verdict.py",

@@ -125,6 +125,7 @@ def main(argument: str) -> None:
         "distribution": system["id"],
         "release": system["version_id"],
         "container": system["container"],
+        "machine": os.uname().machine,
         "controller": controller(),
         "environment": marker(Host())["name"],
     }

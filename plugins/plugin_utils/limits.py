@@ -206,6 +206,33 @@ def wrong_log_rules(value: Any) -> str:
     return ""
 
 
+FILE_KINDS = ("create", "read", "write", "move", "delete")
+"""What happens to files."""
+
+
+def _watched_tree(value: Any) -> bool:
+    """Whether it says of a directory what is recorded there."""
+    return (
+        isinstance(value, dict)
+        and set(value) == {"path", "kinds"}
+        and re.fullmatch(r"(?:/[A-Za-z0-9_.:+@-]+)+", str(value["path"])) is not None
+        and not {".", ".."} & set(str(value["path"]).split("/"))
+        and isinstance(value["kinds"], list)
+        and bool(value["kinds"])
+        and all(kind in FILE_KINDS for kind in value["kinds"])
+    )
+
+
+def _watched_trees(value: Any) -> bool:
+    """Whether it is a list of such directories, each once and with each kind once."""
+    return (
+        isinstance(value, list)
+        and all(map(_watched_tree, value))
+        and len({tree["path"] for tree in value}) == len(value)
+        and all(len(set(tree["kinds"])) == len(tree["kinds"]) for tree in value)
+    )
+
+
 TYPES: dict[str, tuple[str, Callable[[Any], bool]]] = {
     "int": ("a whole number", _whole),
     "float": ("a number", _fraction),
@@ -292,6 +319,10 @@ TYPES: dict[str, tuple[str, Callable[[Any], bool]]] = {
     "log_rules": (
         "a list of rules as docs/logs.md describes them",
         lambda v: isinstance(v, list) and not wrong_log_rules(v),
+    ),
+    "watched_trees": (
+        "a list of directories such as {path: /srv, kinds: [create, read, write, move, delete]}, each once",
+        _watched_trees,
     ),
     "networks": ("a list of networks such as 192.0.2.0/24", _networks),
     "ports": ("a list of ports such as 22 or 6000-6010", _ports),

@@ -126,6 +126,39 @@ def test_files_of_programs_and_the_system_are_there(client: Machine, servers: li
         assert server.ok(f"grep -l {word} {STORE}/{client.name}/*.journal.log").count("\n") == 1
 
 
+@pytest.mark.control("AUD-04")
+def test_what_auditd_says_is_audit_or_usage_and_nobody_else_can_say_so(
+    client: Machine, servers: list[Machine], word: str
+) -> None:
+    """Hosts of the lab have no audit of their own: something of auditd's name says what it says."""
+    lines = [
+        f'type=SYSCALL msg=audit(1795878827.512:77): exe="/usr/bin/{word}" key="kijun-usage" AUID="worker"',
+        f'type=EXECVE msg=audit(1795878827.512:77): argc=2 a0="{word}" a1="-v"',
+        f'type=SYSCALL msg=audit(1795878827.512:78): exe="/usr/bin/{word}" key="kijun-denied"',
+        f'type=USER_CMD msg=audit(1795878827.513:79): pid=7 cmd="{word} type=SYSCALL" key=kijun-usage',
+    ]
+    text = " ".join(map(shlex.quote, lines))
+    # It must be alive when the journal asks which unit it is of.
+    say = f"(printf '%s\\n' {text}; sleep 2) | logger -t audisp-syslog"
+    client.ok(f"echo {shlex.quote(say)} >/root/say-{word}")
+    unit = "/run/systemd/system/auditd.service"
+    client.ok(f"printf '[Service]\\nType=oneshot\\nExecStart=/bin/sh /root/say-{word}\\n' >{unit}")
+    client.ok(f"systemctl daemon-reload && systemctl start auditd; rm {unit}; systemctl daemon-reload")
+    client.ok(f"sh /root/say-{word}")
+    for server in servers:
+        # Not the commands that had them said, which are on record too.
+        found = wait_for(
+            lambda server=server: (
+                len(said := [r for r in records(server, client.name, word) if r["tag"] == "audisp-syslog"]) == 8
+                and said
+            )
+        )
+        assert found, records(server, client.name, word)
+        own = [(r["msg"].strip(), r["kind"]) for r in found if r.get("unit") == "auditd.service"]
+        assert own == list(zip(lines, ["usage", "usage", "audit", "audit"], strict=True))
+        assert {r["kind"] for r in found if r.get("unit") != "auditd.service"} == {"system"}
+
+
 @pytest.mark.control("LOGF-01")
 def test_numbers_follow_one_another(client: Machine, servers: list[Machine], word: str) -> None:
     client.ok(f"for i in 1 2 3; do logger {word}; done")

@@ -172,6 +172,7 @@ def test_every_reader_travels() -> None:
     folder = Path(auditor.__file__).parent
     expected = {
         "__init__.py",
+        "audit_rules.py",
         "auditor.py",
         "certificates.py",
         "verdict.py",

@@ -122,6 +122,7 @@ SCENARIOS = {
     "certificates": (29, "server13"),
     "environment_marker": (27, "server13"),
     "exceptions": (20, "server12"),
+    "auditd": (31, "server13"),
 }
 """Scenarios of one host, longest first: scenario -> its lab instance, and the host that `make test` takes."""
 
