@@ -178,6 +178,63 @@ REAL = {
     ),
 }
 
+AUDIT = (
+    "type=SYSCALL msg=audit(1795878895.719:1691): arch=c000003e syscall=257 success=%s exit=%s a0=ffffff9c a1=7ff3 "
+    "a2=80101 a3=0 items=1 ppid=1353 pid=1776 auid=%s uid=1001 gid=1001 euid=1001 suid=1001 fsuid=1001 egid=1001 "
+    'sgid=1001 fsgid=1001 tty=pts0 ses=13 comm="cat" exe="%s" subj=unconfined key="%s" ARCH=x86_64 SYSCALL=openat '
+    'AUID="hana" UID="hana"'
+)
+CONFIG = (
+    "type=CONFIG_CHANGE msg=audit(1795879750.064:217): auid=%s ses=3 subj=unconfined op=remove_rule "
+    'key="kijun-denied" list=4 res=1 AUID="unset"'
+)
+OFF = "type=CONFIG_CHANGE msg=audit(1795879748.936:216): op=set audit_enabled=0 old=1 auid=1001 ses=3 res=1"
+BY_AUDITD = {"kind": "audit", "tag": "audisp-syslog", "comm": "audisp-syslog", "unit": "auditd.service"}
+NOBODY = "4294967295"
+SYSTEMD = "/usr/lib/systemd/systemd-executor"
+AUDITED = {
+    "rights-changed": (
+        [AUDIT % ("yes", "3", "1001", "/usr/bin/vim.basic", "kijun-rights")],
+        [AUDIT % ("no", "-13", "1001", "/usr/bin/vim.basic", "kijun-rights")],
+    ),
+    "permissions-changed": (
+        [AUDIT % ("yes", "0", "1001", "/usr/bin/chmod", "kijun-permissions")],
+        [AUDIT % ("yes", "0", "1001", SYSTEMD, "kijun-permissions")],
+    ),
+    "beyond-rights": (
+        [AUDIT % ("no", "-13", "1001", "/usr/bin/cat", "kijun-denied")] * 5,
+        [AUDIT % ("no", "-13", "1001", "/usr/bin/cat", "kijun-denied")] * 4
+        + [AUDIT % ("no", "-13", "1001", SYSTEMD, "kijun-denied")] * 9,
+    ),
+    "audit-changed": (
+        [CONFIG % "1001", OFF, AUDIT % ("yes", "3", "1001", "/usr/bin/vim.basic", "kijun-audit")],
+        [CONFIG % NOBODY, AUDIT % ("yes", "0", "1001", "/usr/sbin/auditctl", "kijun-audit")],
+    ),
+    "clock-or-kernel-changed": (
+        [AUDIT % ("yes", "0", "1001", "/usr/bin/date", "kijun-time")],
+        [AUDIT % ("no", "-1", "1001", "/usr/bin/date", "kijun-time")],
+    ),
+    "medium-used": (
+        [AUDIT % ("yes", "0", "1001", "/usr/bin/mount", "kijun-media")],
+        [AUDIT % ("yes", "0", "1001", "/usr/bin/mount", "kijun-logon")],
+    ),
+}
+
+
+@pytest.mark.parametrize("rule", sorted(AUDITED))
+def test_what_the_kernel_recorded_is_found_and_its_neighbour_is_not(store: Store, rule: str) -> None:
+    bad, good = AUDITED[rule]
+    for message in good:
+        store.write("web1", message, **BY_AUDITD)
+    for message in bad:
+        store.write("web2", message, **{**BY_AUDITD, "unit": "session-1.scope"})
+    assert rule not in watched(store)
+    for message in bad:
+        store.write("web2", message, **BY_AUDITD)
+    found = watched(store)[rule]
+    assert [finding["group"]["sender"] for finding in found] == ["web2"]
+    assert found[0]["count"] == len(bad)
+
 
 @pytest.mark.parametrize("rule", sorted(REAL))
 def test_a_real_message_is_found_and_its_neighbour_is_not(store: Store, rule: str) -> None:

@@ -91,6 +91,8 @@ class Builder:
                 terms.add(b"#" + text[start : text.find(b'"', start)])
         if line.kind == b"audit" or line.kind == b"usage":
             terms.update(b"#" + number for number in NUMBER.findall(text))
+        if not terms:
+            return
         for term in terms - NOBODY:
             if term not in self._terms:
                 if len(self._terms) >= TERMS:

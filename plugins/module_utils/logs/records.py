@@ -20,7 +20,8 @@ STORE = "/var/log/kijun/hosts"
 STATE = "/var/lib/kijun/log-review"
 
 HEAD = re.compile(
-    rb'(\S+) (\S+) \{"epoch":"([^"]*)", "seq":(\d+), "time":"([^"]*)", "host":"(?:[^"\\]|\\.)*", "kind":"([a-z]*)"'
+    rb'(\S+) (\S+) \{"epoch":"([^"]*)", "seq":(\d+), "time":"([^"]*)", '
+    rb'"host":"[^"\\]*(?:\\.[^"\\]*)*", "kind":"([a-z]*)"'
 )
 """Received, sender, epoch, seq, time, kind. Within a record's texts, quotes have a backslash before them."""
 
@@ -132,10 +133,21 @@ def parsed(file: DayFile, offset: int, text: bytes) -> Line:
 
 def seconds(text: bytes) -> float:
     """A time as rsyslog writes it (RFC 3339), in seconds since 1970; 0 for what is none."""
+    global _second
+    if text[:19] == _second[0] and len(text) == 32 and text.endswith(b"+00:00") and text[20:26].isdigit():
+        # Of the same second as the one before, as nearly all are where there are many.
+        return _second[1] + int(text[20:26]) / 1e6
     try:
-        return datetime.datetime.fromisoformat(text.decode("ascii").replace("Z", "+00:00")).timestamp()
+        moment = datetime.datetime.fromisoformat(text.decode("ascii").replace("Z", "+00:00"))
     except (ValueError, OverflowError):
         return 0.0
+    found = moment.timestamp()
+    if moment.tzinfo is datetime.timezone.utc:
+        _second = (text[:19], float(int(found)))
+    return found
+
+
+_second: tuple[bytes, float] = (b"", 0.0)
 
 
 def stamp(moment: float) -> str:
@@ -177,13 +189,17 @@ class Fields:
             start = self._end if name == "msg" else self._text.find(word, 0, end if end >= 0 else len(self._text))
             if start < 0:
                 return None
-            found = TEXT.match(self._text, start + len(word))
-            raw = found[0] if found else self._text[start + len(word) :]
-            self._known[name] = _plain(raw)
+            start += len(word)
+            if name == "msg" and self._text.endswith(b'"}'):
+                # The last part, and the largest.
+                self._known[name] = _plain(self._text[start:-2])
+            else:
+                found = TEXT.match(self._text, start)
+                self._known[name] = _plain(found[0] if found else self._text[start:])
         return self._known[name]
 
 
-TEXT = re.compile(rb'(?:[^"\\]|\\.)*', re.DOTALL)
+TEXT = re.compile(rb'[^"\\]*(?:\\.[^"\\]*)*', re.DOTALL)
 """The inside of a JSON text."""
 
 DECODER = json.JSONDecoder(strict=False)
