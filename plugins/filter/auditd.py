@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -28,19 +29,30 @@ WRITTEN = {
 }
 """System calls that auditctl calls otherwise."""
 
-PERSON = ("auid>=1000", "auid!=unset")
-"""Whoever logged in as a person, whatever he has become since."""
+RIGHTS = (
+    "chmod,fchmod,fchmodat,fchmodat2,chown,fchown,lchown,fchownat,chown32,fchown32,lchown32,"
+    "setxattr,lsetxattr,fsetxattr,removexattr,lremovexattr,fremovexattr"
+)
+FILES = (
+    "open,creat,openat,openat2,open_by_handle_at,truncate,ftruncate,truncate64,ftruncate64,mkdir,mkdirat,mknod,mknodat,"
+    "link,linkat,symlink,symlinkat,rename,renameat,renameat2,unlink,unlinkat,rmdir," + RIGHTS
+)
+CALLS = {"RIGHTS": RIGHTS.split(","), "FILES": FILES.split(",")}
+"""Names that stand for several system calls."""
 
-KINDS: dict[str, list[dict[str, Any]]] = {
+BY_PEOPLE = ["-F", "auid>=1000", "-F", "auid!=unset"]
+"""What the word by-people stands for: whoever logged in as a person, whatever he became since."""
+
+KINDS = {
     "create": [
-        {"calls": ["creat", "mkdir", "mkdirat", "mknod", "mknodat", "link", "linkat", "symlink", "symlinkat"]},
-        {"calls": ["open"], "where": ["a1&0100"]},
-        {"calls": ["openat"], "where": ["a2&0100"]},
+        "-S creat,mkdir,mkdirat,mknod,mknodat,link,linkat,symlink,symlinkat",
+        "-S open -F a1&0100",
+        "-S openat -F a2&0100",
     ],
-    "move": [{"calls": ["rename", "renameat", "renameat2"]}],
-    "delete": [{"calls": ["unlink", "unlinkat", "rmdir"]}],
-    "write": [{"perm": "w"}],
-    "read": [{"perm": "r"}],
+    "move": ["-S rename,renameat,renameat2"],
+    "delete": ["-S unlink,unlinkat,rmdir"],
+    "write": ["-F perm=w"],
+    "read": ["-F perm=r"],
 }
 """What happens to a file -> how the kernel is told; 0100 is O_CREAT, open(2)."""
 
@@ -50,53 +62,53 @@ def _calls(names: list[str], arch: str, machine: str) -> list[str]:
     wrong = CALLS_OF_32_BITS if arch == "b64" else CALLS_OF_64_BITS
     if machine != "x86_64":
         wrong = wrong | OLD_CALLS
-    found = [name for name in names if name not in wrong]
-    return [WRITTEN.get((name, arch), name) for name in found]
+    return [WRITTEN.get((name, arch), name) for name in names if name not in wrong]
 
 
-def _lines(rule: dict[str, Any], key: str, machine: str) -> list[str]:
-    """The lines of one rule: one for each kind of programs that the machine runs."""
-    if "kind" in rule:
-        more = [{**how, "dir": rule["dir"], "person": True} for how in KINDS[rule["kind"]]]
-        return [line for how in more for line in _lines(how, key, machine)]
-    found = []
-    fields = ["%s=%s" % (name, rule[name]) for name in ("path", "dir", "perm") if name in rule]
-    fields += [*rule.get("where", []), *(PERSON if rule.get("person") else ())]
-    for arch in ("b64", "b32") if machine == "x86_64" else ("b64",):
-        calls = _calls(rule["calls"], arch, machine) if "calls" in rule else ["all"]
-        if calls:
-            words = ["-a always,exit -F arch=%s -S %s" % (arch, ",".join(calls))]
-            words += [("-C " if field in ("uid!=euid", "gid!=egid") else "-F ") + field for field in fields]
-            found.append(" ".join([*words, "-F key=%s" % key]))
-    return found
+def _for_programs(rule: list[str], key: str, arch: str, machine: str) -> str:
+    """A rule's line for one kind of programs; empty where these have no such system call."""
+    first, *more = rule if rule[0] == "-S" else ["-S", "all", *rule]
+    names = [call for name in more[0].split(",") for call in CALLS.get(name, [name])]
+    calls = _calls(names, arch, machine)
+    fields = [word for words in more[1:] for word in (BY_PEOPLE if words == "by-people" else [words])]
+    words = ["-a always,exit -F arch=%s" % arch, first, ",".join(calls), *fields, "-F key=%s" % key]
+    return " ".join(words) if calls else ""
 
 
-def _rules(group: dict[str, Any]) -> list[dict[str, Any]]:
-    """The rules of a group; of one about files, a rule for each directory that this is asked of."""
-    if "trees" not in group:
-        return list(group["rules"])
-    return [{"dir": tree["path"], "kind": group["kind"]} for tree in group["trees"] if group["kind"] in tree["kinds"]]
+@functools.lru_cache(maxsize=256)
+def _lines(rules: str, key: str, machine: str) -> tuple[str, ...]:
+    """The lines of the rules of one key: each once for each kind of programs that the machine runs."""
+    archs = ("b64", "b32") if machine == "x86_64" else ("b64",)
+    written = filter(None, map(str.split, rules.split("\n")))
+    return tuple(filter(None, (_for_programs(words, key, arch, machine) for words in written for arch in archs)))
 
 
-def audit_lines(groups: list[dict[str, Any]], machine: str) -> list[str]:
+def audit_lines(groups: dict[str, dict[str, Any]], machine: str) -> list[str]:
     """The lines of a rules file.
 
     Args:
-        groups: key, and rules (each of path or dir, perm, calls, where (further fields), person (of people alone)), or
-            kind (what happens to files) and trees (each of path and kinds).
+        groups: key -> rules: as in audit.rules(7), without action, architecture and key, beginning
+            with -S where it has one; by-people and the names of `CALLS` stand for others.
         machine: its architecture, uname(2).
     """
-    return [line for group in groups for rule in _rules(group) for line in _lines(rule, group["key"], machine)]
+    return [line for key, group in groups.items() for line in _lines(str(group["rules"]), str(key), machine)]
 
 
-def audit_digests(groups: list[dict[str, Any]]) -> dict[str, list[str | None]]:
-    """Key -> what the fact ``audit_keys`` says of its lines, on each kind of machine; None where there are none."""
-    return {
-        group["key"]: [digest(machine, audit_lines([group], machine)) for machine in MACHINES]
-        if _rules(group)
-        else [None]
-        for group in groups
-    }
+def audit_digests(rules: str, key: str) -> list[str | None]:
+    """What the fact ``audit_keys`` says of a key's lines, on each kind of machine; None where there are none."""
+    lines = {machine: list(_lines(str(rules), str(key), machine)) for machine in MACHINES}
+    return [digest(machine, lines[machine]) if lines[machine] else None for machine in MACHINES]
+
+
+def audit_of_files(trees: list[dict[str, Any]], kind: str) -> str:
+    """Rules of what people do to files.
+
+    Args:
+        trees: path and kinds.
+        kind: create, read, write, move or delete.
+    """
+    paths = [tree["path"] for tree in trees if kind in tree["kinds"]]
+    return "\n".join("%s -F dir=%s by-people" % (how, path) for path in paths for how in KINDS[kind])
 
 
 class FilterModule:
@@ -104,4 +116,4 @@ class FilterModule:
 
     def filters(self) -> dict[str, Callable[..., Any]]:
         """Name -> filter."""
-        return {"audit_lines": audit_lines, "audit_digests": audit_digests}
+        return {"audit_lines": audit_lines, "audit_digests": audit_digests, "audit_of_files": audit_of_files}

@@ -7,15 +7,28 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from ansible_collections.kijun.baseline.plugins.filter.auditd import MACHINES, OLD_CALLS, audit_digests, audit_lines
+from ansible_collections.kijun.baseline.plugins.filter.auditd import (
+    CALLS_OF_32_BITS,
+    MACHINES,
+    OLD_CALLS,
+    audit_digests,
+    audit_lines,
+    audit_of_files,
+)
 from ansible_collections.kijun.baseline.plugins.module_utils import audit_rules
 from ansible_collections.kijun.baseline.plugins.module_utils.facts import audit
 from ansible_collections.kijun.baseline.plugins.module_utils.facts.host import Host
-from ansible_collections.kijun.baseline.plugins.plugin_utils.limits import within
+from ansible_collections.kijun.baseline.plugins.plugin_utils.limits import FILE_KINDS, within
 from kijun_tools import tree
 
 HostWith = Callable[[dict[str, str]], Host]
 
+ROLE = tree.ROOT / "roles" / "auditd"
+ROLE_GROUPS = {
+    key: group
+    for key, group in tree.load(ROLE / "vars/main.yml")["__auditd_groups"].items()
+    if "{{" not in group["rules"]
+}
 PEOPLE = "-F auid>=1000 -F auid!=unset"
 SAME = {
     "a watch": [
@@ -171,16 +184,13 @@ def test_a_host_without_audit_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
     assert seen["enabled"] is None
 
 
-GROUPS: list[dict[str, Any]] = [
-    {"key": "a", "rules": [{"path": "/etc/passwd", "perm": "wa"}, {"calls": ["stime"], "where": ["exe!=/x"]}]},
-    {"key": "b", "rules": [{"calls": ["execve"], "where": ["uid!=euid", "euid=0"], "person": True}]},
-    {
-        "key": "c",
-        "kind": "delete",
-        "trees": [{"path": "/srv", "kinds": ["delete"]}, {"path": "/opt", "kinds": ["read"]}],
-    },
-    {"key": "d", "kind": "move", "trees": [{"path": "/srv", "kinds": ["delete"]}]},
-]
+WATCHED = [{"path": "/srv/FILES", "kinds": ["delete"]}, {"path": "/opt", "kinds": ["read"]}]
+GROUPS: dict[str, dict[str, Any]] = {
+    "a": {"rules": "-F path=/etc/passwd -F perm=wa\n\n  -S stime -F exe!=/x\n"},
+    "b": {"rules": "-S execve -C uid!=euid -F euid=0 by-people"},
+    "c": {"rules": audit_of_files(WATCHED, "delete")},
+    "d": {"rules": audit_of_files(WATCHED, "move")},
+}
 
 
 def test_lines_for_each_kind_of_programs() -> None:
@@ -190,47 +200,42 @@ def test_lines_for_each_kind_of_programs() -> None:
         "-a always,exit -F arch=b32 -S stime -F exe!=/x -F key=a",
         f"-a always,exit -F arch=b64 -S execve -C uid!=euid -F euid=0 {PEOPLE} -F key=b",
         f"-a always,exit -F arch=b32 -S execve -C uid!=euid -F euid=0 {PEOPLE} -F key=b",
-        f"-a always,exit -F arch=b64 -S unlink,unlinkat,rmdir -F dir=/srv {PEOPLE} -F key=c",
-        f"-a always,exit -F arch=b32 -S unlink,unlinkat,rmdir -F dir=/srv {PEOPLE} -F key=c",
+        f"-a always,exit -F arch=b64 -S unlink,unlinkat,rmdir -F dir=/srv/FILES {PEOPLE} -F key=c",
+        f"-a always,exit -F arch=b32 -S unlink,unlinkat,rmdir -F dir=/srv/FILES {PEOPLE} -F key=c",
     ]
+
+
+@pytest.mark.parametrize("kind", FILE_KINDS)
+def test_every_kind_of_deed_has_a_rule(kind: str) -> None:
+    text = audit_of_files([{"path": "/srv", "kinds": list(FILE_KINDS)}], kind)
+    assert all(line.endswith(" -F dir=/srv by-people") for line in text.split("\n"))
+    assert audit_lines({"k": {"rules": text}}, "aarch64")
 
 
 def test_a_newer_architecture_has_no_old_calls() -> None:
-    lines = audit_lines(GROUPS, "aarch64")
-    assert f"-a always,exit -F arch=b64 -S unlinkat -F dir=/srv {PEOPLE} -F key=c" in lines
-    assert len(lines) == 3
-    role = tree.load(tree.ROOT / "roles/auditd/vars/main.yml")
-    calls = [
-        name
-        for group in role["__auditd_groups"]
-        for rule in group.get("rules") or []
-        if isinstance(rule, dict)
-        for name in (rule.get("calls") or [])
-        if isinstance(rule.get("calls"), list)
-    ]
-    groups = [{"key": "k", "rules": [{"calls": [*calls, *role["__auditd_calls_of_files"]]}]}]
-    (line,) = audit_lines(groups, "aarch64")
-    assert not set(line.split(" -S ")[1].split()[0].split(",")) & OLD_CALLS
+    lines = audit_lines({**GROUPS, **ROLE_GROUPS}, "aarch64")
+    assert f"-a always,exit -F arch=b64 -S unlinkat -F dir=/srv/FILES {PEOPLE} -F key=c" in lines
+    calls = {call for line in lines for call in line.split(" -S ")[1].split()[0].split(",")}
+    assert {"openat", "fchmodat", "init_module", "execve"} <= calls
+    assert not calls & (OLD_CALLS | CALLS_OF_32_BITS)
+    assert not [line for line in lines if "b32" in line]
 
 
 def test_digests_tell_machines_and_nothing_apart() -> None:
-    digests = audit_digests(GROUPS)
-    assert digests["d"] == [None]
-    assert [text.split()[0] for text in digests["c"] if text] == list(MACHINES)
+    assert audit_digests("", "d") == [None, None]
+    digests = audit_digests(GROUPS["c"]["rules"], "c")
+    assert [text.split()[0] for text in digests if text] == list(MACHINES)
     own = [line for line in audit_lines(GROUPS, "x86_64") if line.endswith("key=c")]
-    assert audit_rules.digest("x86_64", own) in digests["c"]
+    assert audit_rules.digest("x86_64", own) == digests[0]
 
 
 def test_every_group_of_the_role_is_asked_by_its_control() -> None:
     """What the role has recorded and what its controls expect are written in two places; they are the same."""
-    role = tree.ROOT / "roles" / "auditd"
-    controls = tree.load(role / "defaults/main/controls.yml")["auditd_controls"]
-    groups = tree.load(role / "vars/main.yml")["__auditd_groups"]
-    for group in groups:
-        facts = {f"audit_keys[{group['key']}].written", f"audit_keys[{group['key']}].missing"}
+    controls = tree.load(ROLE / "defaults/main/controls.yml")["auditd_controls"]
+    for key, group in tree.load(ROLE / "vars/main.yml")["__auditd_groups"].items():
+        facts = {f"audit_keys[{key}].written", f"audit_keys[{key}].missing"}
         asking = {c["id"] for c in controls if facts <= {e["fact"] for e in c["expect"]}}
-        assert asking == {group["control"]}, group["key"]
-    assert len({group["key"] for group in groups}) == len(groups)
+        assert asking == {group["control"]}, key
 
 
 TREES = {"type": "watched_trees"}
