@@ -22,6 +22,9 @@ ACCOUNT = r"[a-z_][a-z0-9_.-]{0,30}\$?"
 ABSOLUTE = r"(?:/[A-Za-z0-9*_.:+-]+)+"
 """An absolute path; ``*`` stands for any characters."""
 
+MAIL_ADDRESS = r"[A-Za-z0-9._%+-]{1,64}@[A-Za-z0-9][A-Za-z0-9.-]{0,252}"
+"""A mail address; nothing that would be read as a header of its own."""
+
 PATTERN = re.compile(r"[A-Za-z0-9*][A-Za-z0-9@_.:+*\\-]*")
 """Names of packages, units or programs, in which ``*`` stands for anything."""
 
@@ -323,6 +326,14 @@ TYPES: dict[str, tuple[str, Callable[[Any], bool]]] = {
     "watched_trees": (
         "a list of directories such as {path: /srv, kinds: [create, read, write, move, delete]}, each once",
         _watched_trees,
+    ),
+    "address": (
+        "a mail address such as kijun@example.com",
+        lambda v: isinstance(v, str) and re.fullmatch(MAIL_ADDRESS, v) is not None,
+    ),
+    "addresses": (
+        "a list of mail addresses such as security@example.com",
+        lambda v: isinstance(v, list) and all(isinstance(a, str) and re.fullmatch(MAIL_ADDRESS, a) for a in v),
     ),
     "networks": ("a list of networks such as 192.0.2.0/24", _networks),
     "ports": ("a list of ports such as 22 or 6000-6010", _ports),

@@ -221,6 +221,63 @@ def test_addresses_that_guess_come_to_the_ledger_and_to_be_blocked(guessed: Mach
     assert "a test of the lab" in shown.stdout, shown.stdout + shown.stderr
 
 
+@pytest.fixture(scope="module")
+def mail_server() -> Iterator[Machine]:
+    """A real mail server, which takes mail for root from the log servers."""
+    machine = kijun_logs.machine("time1")
+    choice = "postfix postfix/main_mailer_type select Internet Site\npostfix postfix/mailname string time1\n"
+    machine.ok(f"printf {shlex.quote(choice)} | debconf-set-selections")
+    machine.ok("DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends postfix >/dev/null 2>&1")
+    network = machine.address.rpartition(".")[0] + ".0/24"
+    settings = f"inet_interfaces=all inet_protocols=ipv4 mydestination=time1,localhost mynetworks={network},127.0.0.0/8"
+    machine.ok(f"postconf -e {settings}")
+    machine.ok("systemctl restart postfix")
+    try:
+        yield machine
+    finally:
+        machine.run("DEBIAN_FRONTEND=noninteractive apt-get purge -qq -y postfix >/dev/null 2>&1; rm -f /var/mail/*")
+
+
+@pytest.mark.control("LOGR-07")
+def test_people_are_told_by_mail_and_what_waits_is_told_later(
+    attacked: Machine, mail_server: Machine, verdicts: Verdicts
+) -> None:
+    server = kijun_logs.machine("server12")
+    assert verdicts(server)["LOGR-07"] == "fail", "nobody is named yet"
+    mail_server.ok("systemctl stop postfix")
+    where = {"log_review_mail_to": ["root@time1"], "log_review_mail_server": mail_server.address}
+    where |= {"log_review_mail_from": "kijun@server12"}
+    done = kijun_logs.converge("server12", "-e", json.dumps(where))
+    assert done.returncode == 0, done.stdout + done.stderr
+    try:
+        (finding,) = found(server, "sudo-refused", sender="client12", user="jiro")
+        assert wait_for(lambda: "Connection refused" in server.ok(f"cat {STATE}/alerts.json"), 20)
+        assert verdicts(server)["LOGR-07"] == "fail", "it could not be told"
+        mail_server.ok("systemctl start postfix")
+        assert wait_for(lambda: finding["id"] in mails(mail_server), 60)
+        assert verdicts(server)["LOGR-07"] == "pass"
+        # What is new is told within seconds, and nothing twice.
+        before = mails(mail_server)
+        attacked.run("runuser -u hana -- sh -c 'for n in 1 2 3; do echo wrong | sudo -kS id; done'")
+        attacked.ok("useradd again && userdel again")
+        assert verdicts(server)["LOGR-07"] == "pass"
+        assert mails(mail_server).count(finding["id"]) == before.count(finding["id"]) == 1
+        assert "NOT in sudoers" not in before, "records stay on the log server"
+        server.ok("systemctl stop kijun-log-alert")
+        assert verdicts(server)["LOGR-07"] == "fail"
+    finally:
+        assert kijun_logs.converge("server12").returncode == 0
+    assert server.run("systemctl is-active kijun-log-alert").stdout.strip() == "inactive"
+
+
+def mails(machine: Machine) -> str:
+    """The text of all mails that root got."""
+    read = (
+        "import mailbox; print('\\n'.join(m.get_payload(decode=True).decode() for m in mailbox.mbox('/var/mail/root')))"
+    )
+    return machine.python(read)
+
+
 @pytest.mark.control("LOGR-06")
 def test_a_host_that_falls_silent_is_found_and_the_audit_says_so(verdicts: Verdicts) -> None:
     server, silent = kijun_logs.machine("server13"), kijun_logs.machine("time1")

@@ -8,12 +8,20 @@ import hashlib
 import json
 import random
 import tarfile
+from email.message import EmailMessage
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
-from ansible_collections.kijun.baseline.plugins.module_utils.logs import blocks, commands, findings, search, series
+from ansible_collections.kijun.baseline.plugins.module_utils.logs import (
+    alerts,
+    blocks,
+    commands,
+    findings,
+    search,
+    series,
+)
 from ansible_collections.kijun.baseline.plugins.module_utils.logs.records import Fields, day_files, lines, shown
 from ansible_collections.kijun.baseline.plugins.module_utils.logs.review import Review
 from ansible_collections.kijun.baseline.plugins.module_utils.logs.rules import Rule, Rules, complaints
@@ -562,6 +570,40 @@ def test_holes_of_a_series_are_those_of_its_numbers(numbers: list[int]) -> None:
         found.add(number)
     missing = {n for first, last in found.holes() for n in range(first, last + 1)}
     assert missing == set(range(1, max(numbers))) - set(numbers)
+
+
+MAIL = {"to": ["a@example.com", "b@example.com"], "from": "kijun@log1", "least": "high", "server": "x", "port": 25}
+
+
+def test_each_finding_is_mailed_once_and_again_only_when_the_mail_server_was_away(store: Store) -> None:
+    sent: list[EmailMessage] = []
+    away = [True]
+
+    def send(message: EmailMessage, mail: dict[str, Any]) -> None:
+        if away[0]:
+            raise ConnectionRefusedError(111, "Connection refused")
+        sent.append(message)
+
+    def made() -> alerts.Alerts:
+        return alerts.Alerts(str(store.state), "log1.example.com", MAIL, send, now=lambda: NOON)
+
+    for number in range(5):
+        store.failed("web1", "hana", "192.0.2.7", NOON + number)
+    store.write("web1", "new user: name=newone, UID=1002", tag="useradd", comm="useradd")
+    watched(store)
+    mailer = made()
+    assert mailer.look() == 0
+    assert "1 findings could not be told: [Errno 111] Connection refused" in mailer.problem
+    away[0] = False
+    assert made().look() == 1
+    assert made().look() == 0
+    (mail,) = sent
+    assert mail["To"] == "a@example.com, b@example.com"
+    assert "Five failed logins" in mail["Subject"]
+    text = mail.get_content()
+    assert "192.0.2.7" in text
+    assert "account-changed" not in text, "of medium severity"
+    assert "Failed password" not in text, "records stay where they are"
 
 
 GOOD: dict[str, Any] = {

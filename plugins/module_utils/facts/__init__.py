@@ -270,6 +270,9 @@ FACTS: dict[str, Fact] = {
             "silent": "hosts that have not been heard of for too long",
             "review_age_hours": "hours since days were reviewed",
             "unreviewed": "days that are over and could not be reviewed",
+            "told_to": "mail addresses of those who are told of findings",
+            "alert_age_seconds": "seconds since findings were looked through for what is to be told",
+            "untold": "why findings could not be told; empty when they could",
         },
     ),
     "units": Fact(

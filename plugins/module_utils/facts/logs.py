@@ -88,6 +88,7 @@ def log_review(host: Host, keys: list[str]) -> dict[str, Any]:
     """Read what the watch over a log server's records and the review of its days noted last."""
     watch = record_of(host, REVIEW + "/watch-status.json")
     review = record_of(host, REVIEW + "/review-status.json")
+    alerts = record_of(host, REVIEW + "/alerts.json")
     rules = host.read_if_there(RULES)
     wanted = hashlib.sha256(rules.encode("utf-8", "surrogateescape")).hexdigest() if rules else ""
     return {
@@ -98,4 +99,7 @@ def log_review(host: Host, keys: list[str]) -> dict[str, Any]:
         "silent": watch.get("silent"),
         "review_age_hours": round((time.time() - review["time"]) / 3600, 1) if "time" in review else None,
         "unreviewed": review.get("due"),
+        "told_to": record_of(host, RULES).get("mail", {}).get("to"),
+        "alert_age_seconds": round(time.time() - alerts["time"]) if "time" in alerts else None,
+        "untold": alerts.get("problem"),
     }

@@ -14,6 +14,7 @@ import syslog
 import time
 from typing import Any
 
+from .alerts import Alerts
 from .findings import stored
 from .keeper import STORE as KEPT
 from .keeper import read_json, sha256_of, write
@@ -74,6 +75,7 @@ def arguments_of(given: list[str] | None) -> argparse.Namespace:
     actions.add_parser("watch", help="hold what arrives against the rules; does not end")
     review = actions.add_parser("review", help="go through the days that are over once more, and index them")
     review.add_argument("days", nargs="*", metavar="YYYY-MM-DD", help="these; without any, those that have no review")
+    actions.add_parser("alert", help="mail findings to people; does not end")
     actions.add_parser("check", help="look whether the rules are as they must be")
     for name, about in (("search", "print records"), ("export", "take records out as evidence")):
         action = actions.add_parser(name, help=about)
@@ -146,6 +148,11 @@ def _review(given: argparse.Namespace) -> int:
     return 0
 
 
+def _alert(given: argparse.Namespace) -> int:
+    Alerts(STATE, str(read_json(KEEPER)["server"]), read_json(SETTINGS)["mail"]).run()
+    return 0
+
+
 def _check(given: argparse.Namespace) -> int:
     rules, _ = settings_in_force()
     print("%d rules" % len(rules.rules))
@@ -192,6 +199,7 @@ def _findings(given: argparse.Namespace) -> int:
 ACTIONS = {
     "watch": _watch,
     "review": _review,
+    "alert": _alert,
     "check": _check,
     "search": _search,
     "export": _export,
