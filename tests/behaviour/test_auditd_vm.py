@@ -147,9 +147,7 @@ def told(machine: Machine, as_client: tuple[str, ...]) -> list[str]:
 def recorded(machine: Machine, told: list[str]) -> dict[str, list[str]]:
     """Key -> its events, of what people did; and "journal", all that went there."""
     make_person(machine, "worker")
-    program, *options = machine.ssh("worker", "-o", "BatchMode=yes", "-i", str(identity.USER_KEY))
-    # An emulated host may be silent for longer than others; of two settings ssh takes the first.
-    login = [program, "-o", "ServerAliveInterval=60", *options]
+    login = machine.ssh("worker", "-o", "BatchMode=yes", "-i", str(identity.USER_KEY))
     done = subprocess.run([*login, "sh"], input=BY_A_PERSON, capture_output=True, text=True, timeout=300, check=False)
     assert "/etc/shadow: Permission denied" in done.stderr
     machine.python(MEDIUM)
