@@ -12,6 +12,8 @@ from kijun_hosts import ROOT, SSH_OPTIONS, Machine
 from kijun_lab import cli, description, identity, vm_description
 
 INVENTORY = "inventories/vm"
+PATIENCE = ("-o", "ServerAliveInterval=60")
+"""An emulated host is silent for longer than others. Of two settings ssh takes the first."""
 
 
 class VirtualMachine(Machine):
@@ -26,7 +28,7 @@ class VirtualMachine(Machine):
         self.name = name
         self.address = machines.machines[name].address
         self.port = machines.port
-        options = [*SSH_OPTIONS, "-o", "ConnectTimeout=60"]
+        options = [*PATIENCE, *SSH_OPTIONS, "-o", "ConnectTimeout=60"]
         self.testinfra = testinfra.get_host(
             f"ssh://admin@{self.address}:{self.port}?sudo=true",
             ssh_identity_file=str(identity.USER_KEY),
@@ -35,7 +37,8 @@ class VirtualMachine(Machine):
 
     def ssh(self, user: str, *options: str) -> list[str]:
         """The command line of an SSH login."""
-        return super().ssh(user, "-p", str(self.port), *options)
+        program, *words = super().ssh(user, "-p", str(self.port), *options)
+        return [program, *PATIENCE, *words]
 
     inventory = ("-i", INVENTORY)
 
