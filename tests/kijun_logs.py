@@ -8,8 +8,10 @@ import shlex
 import subprocess
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
+import pytest
 from kijun_hosts import Machine
 
 INVENTORY = ("-i", "inventories/lab", "-i", "molecule/logging/inventory")
@@ -107,6 +109,25 @@ def assert_whole(found: list[int], count: int) -> None:
     missing = sorted(set(range(1, count + 1)) - set(first))
     assert not missing, f"{len(missing)} of {count} are missing, the first ones {missing[:5]}"
     assert first == sorted(first), "not in the order in which they were written"
+
+
+def auditor(folder: Path, monkeypatch: pytest.MonkeyPatch, area: str) -> Callable[[Machine], dict[str, str]]:
+    """What audits a host's controls of one area, and tells each one's verdict.
+
+    Args:
+        folder: where the reports go.
+        monkeypatch: the test's.
+        area: the controls' area.
+    """
+
+    def audit(host: Machine) -> dict[str, str]:
+        monkeypatch.setenv("KIJUN_REPORT_DIR", str(folder))
+        done = host.playbook("audit", "--tags", area)
+        assert done.returncode == 0, done.stdout + done.stderr
+        record = json.loads((folder / "latest" / "hosts" / f"{host.name}.json").read_text(encoding="utf-8"))
+        return {control["id"]: control["verdict"] for control in record["controls"]}
+
+    return audit
 
 
 def converge(limit: str, *arguments: str) -> subprocess.CompletedProcess[str]:

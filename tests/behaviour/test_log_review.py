@@ -22,7 +22,7 @@ import kijun_logs
 import pytest
 from kijun_hosts import GOOD, Machine, make_person, remove_person
 from kijun_lab import identity
-from kijun_logs import SERVERS, STORE, arrived, wait_for, write_numbered
+from kijun_logs import SERVERS, STORE, all_there, arrived, wait_for, write_numbered
 
 STATE = "/var/lib/kijun/log-review"
 RULES = "/etc/kijun/log-review/rules.json"
@@ -55,15 +55,7 @@ Verdicts = Callable[..., dict[str, str]]
 @pytest.fixture
 def verdicts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Verdicts:
     """Audit a log server's controls of log review, and return each one's verdict."""
-
-    def audit(machine: Machine) -> dict[str, str]:
-        monkeypatch.setenv("KIJUN_REPORT_DIR", str(tmp_path))
-        done = machine.playbook("audit", "--tags", "log_review")
-        assert done.returncode == 0, done.stdout + done.stderr
-        record = json.loads((tmp_path / "latest" / "hosts" / f"{machine.name}.json").read_text(encoding="utf-8"))
-        return {control["id"]: control["verdict"] for control in record["controls"]}
-
-    return audit
+    return kijun_logs.auditor(tmp_path, monkeypatch, "log_review")
 
 
 @pytest.fixture(scope="module")
@@ -482,7 +474,7 @@ def test_the_watch_keeps_up(attacked: Machine) -> None:
     """Twenty thousand records at once: none of them makes it fall behind for long."""
     server = servers()[0]
     write_numbered(attacked, "/var/log/application/numbers.log", 20000, "keepup")
-    assert wait_for(lambda: server.run("grep -c keepup " + f"{STORE}/client12/*.log").stdout.strip() >= "20000", 60)
+    assert len(all_there(server, "client12", "keepup", 20000)) >= 20000
     time.sleep(12)
     status = json.loads(server.ok(f"cat {STATE}/watch-status.json"))
     assert status["behind"] == 0

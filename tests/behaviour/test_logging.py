@@ -49,15 +49,7 @@ Verdicts = Callable[..., dict[str, str]]
 @pytest.fixture
 def verdicts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Verdicts:
     """Audit a host's controls of logging, and return each one's verdict."""
-
-    def audit(machine: Machine) -> dict[str, str]:
-        monkeypatch.setenv("KIJUN_REPORT_DIR", str(tmp_path))
-        done = machine.playbook("audit", "--tags", "logging")
-        assert done.returncode == 0, done.stdout + done.stderr
-        record = json.loads((tmp_path / "latest" / "hosts" / f"{machine.name}.json").read_text(encoding="utf-8"))
-        return {control["id"]: control["verdict"] for control in record["controls"]}
-
-    return audit
+    return kijun_logs.auditor(tmp_path, monkeypatch, "logging")
 
 
 @pytest.mark.control("LOGF-01")
