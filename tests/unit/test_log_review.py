@@ -22,6 +22,7 @@ from ansible_collections.kijun.baseline.plugins.module_utils.logs import (
     search,
     series,
 )
+from ansible_collections.kijun.baseline.plugins.module_utils.logs import watch as watch_module
 from ansible_collections.kijun.baseline.plugins.module_utils.logs.records import Fields, day_files, lines, shown
 from ansible_collections.kijun.baseline.plugins.module_utils.logs.review import Review
 from ansible_collections.kijun.baseline.plugins.module_utils.logs.rules import Rule, Rules, complaints
@@ -358,9 +359,15 @@ def test_a_series_that_ends_without_saying_so_is_found(store: Store) -> None:
 
 def test_a_silent_host_is_found_and_one_that_speaks_is_not(store: Store) -> None:
     store.write("web1", "hello", NOON)
-    store.write("web2", "hello", NOON + 3500)
-    found = watched(store, silent_minutes=30)["host-silent"]
-    assert [finding["group"] for finding in found] == [{"sender": "web1"}]
+    told: list[Any] = []
+    now = [NOON]
+    settings = {**SETTINGS, "silent_minutes": 30}
+    watch = Watch(str(store.folder), str(store.state), Rules(RULES), settings, told.append, now=lambda: now[0])
+    watch.look()
+    store.write("web2", "hello", NOON + 1700)
+    now[0] += 1801
+    watch.look()
+    assert [(finding["rule"], finding["group"]) for finding in told] == [("host-silent", {"sender": "web1"})]
 
 
 def test_a_host_that_was_never_heard_of_is_silent_too(store: Store) -> None:
@@ -415,6 +422,49 @@ def test_the_watch_reads_the_end_of_yesterday_after_it_was_packed(store: Store) 
     (store.state / "findings" / finding["day"] / f"{finding['id']}.json").unlink()
     store.review("2026-11-23")
     assert [f["count"] for f in store.found()["authentication-failures-address"]] == [5]
+
+
+def test_no_sender_keeps_another_one_waiting(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(watch_module, "AT_ONCE", 1000)
+    monkeypatch.setattr(watch_module, "SHARE", 500)
+    for number in range(200):
+        store.write("web1", f"something long {number} " * 5, NOON, kind="system")
+    for number in range(5):
+        store.failed("web2", "hana", "192.0.2.7", NOON + number)
+    told: list[Any] = []
+    watch = store.watch(told)
+    looks = 0
+    while not told and looks < 9:
+        watch.look()
+        looks += 1
+    assert [finding["group"] for finding in told] == [{"address": "192.0.2.7"}]
+    assert watch.behind > 0, "the other one is not through"
+    while watch.behind:
+        watch.look()
+    watch.look()
+    assert watch.records == 205
+
+
+def test_after_a_time_without_a_watch_nobody_is_silent_at_once(store: Store) -> None:
+    for number in range(3):
+        store.write("web1", "hello", NOON + number)
+        store.write("web2", "hello", NOON + number)
+    now = [NOON + 10]
+    told: list[Any] = []
+
+    def watch() -> Watch:
+        return Watch(str(store.folder), str(store.state), Rules(RULES), SETTINGS, told.append, now=lambda: now[0])
+
+    first = watch()
+    first.look()
+    first.save(now[0])
+    now[0] += 1500 * 60
+    second = watch()
+    second.look()
+    assert told == []
+    now[0] += 1441 * 60
+    second.look()
+    assert {finding["group"]["sender"] for finding in told} == {"web1", "web2"}
 
 
 def test_an_unfinished_line_waits(store: Store) -> None:

@@ -90,7 +90,7 @@ class Line(NamedTuple):
     kind: bytes
 
 
-def lines(file: DayFile, start: int, end: int, size: int) -> Iterator[Line]:
+def lines(file: DayFile, start: int, end: int, size: int, words: tuple[bytes, ...] = ()) -> Iterator[Line]:
     """The whole lines of a file that begin in a stretch of it.
 
     Args:
@@ -98,6 +98,7 @@ def lines(file: DayFile, start: int, end: int, size: int) -> Iterator[Line]:
         start: the first offset.
         end: lines that begin here or later are left out.
         size: about how many bytes are read at once.
+        words: lines in which none of them stands are passed over; without any, none is.
 
     Raises:
         FileNotFoundError: the file is gone.
@@ -106,7 +107,8 @@ def lines(file: DayFile, start: int, end: int, size: int) -> Iterator[Line]:
     with Stored(file.path) as stored:
         for offset, piece in stored.chunks(start, min(end, stored.size), size):
             for text in piece.split(b"\n")[:-1]:
-                yield parsed(file, offset, text)
+                if not words or any(word in text for word in words):
+                    yield parsed(file, offset, text)
                 offset += len(text) + 1
 
 

@@ -108,9 +108,11 @@ class Search:
 
     def _read(self, file: DayFile) -> Iterator[bytes]:
         """The lines of a file that fit, from the store itself."""
-        user = re.compile(rb"(?<![\w.@-])" + re.escape(self.question.user.encode()) + rb"(?![\w@-])")
+        name = self.question.user.encode()
+        user = re.compile(rb"(?<![\w.@-])" + re.escape(name) + rb"(?![\w@-])")
+        words = self._texts or ((name,) if name else ())
         with contextlib.suppress(FileNotFoundError):
-            for line in lines(file, 0, size_of(file), CHUNK):
+            for line in lines(file, 0, size_of(file), CHUNK, words):
                 if self._fits(line) and (not self.question.user or user.search(line.text)):
                     yield line.text
 

@@ -173,7 +173,8 @@ class Sender:
 
     def is_silent(self, now: float) -> bool:
         """Whether it has not been heard of for too long."""
-        last = self.last or self.began
+        # While nobody listened, nobody was silent.
+        last = max(self.last, self.began)
         return bool(last) and now - last > self.quiet
 
     def missing(self, before: float) -> list[Missing]:

@@ -27,8 +27,11 @@ CHUNK = 1 << 18
 SAVED = 10.0
 """Seconds between two notes of how far it has read."""
 
-MARK = 60.0
+MARK = 600.0
 """Seconds between the places that it can go back to."""
+
+SHARE = 1 << 16
+"""Bytes that are read of each file in one look, however many files there are: no sender keeps another one waiting."""
 
 
 class Mark(NamedTuple):
@@ -106,21 +109,18 @@ class Watch:
         now = self.now()
         if not self._files or now - self._listed >= 5:
             self._list(now)
-        self.behind, room, read = 0, AT_ONCE, []
-        for file in self._files:
-            start = self.offsets.get(file.name, 0)
-            size = size_of(file)
-            if size <= start:
-                continue
-            if room <= 0:
-                self.behind += size - start
-                continue
+        grown = [(file, self.offsets.get(file.name, 0), size_of(file)) for file in self._files]
+        grown = [(file, start, size) for file, start, size in grown if size > start]
+        share = max(SHARE, AT_ONCE // max(1, len(grown)))
+        self.behind, read = 0, []
+        for file, start, size in grown:
             end = start
             with contextlib.suppress(FileNotFoundError, ValueError):
-                for line in lines(file, start, start + min(room, size - start), CHUNK):
+                for line in lines(file, start, min(start + share, size), CHUNK):
                     read.append(line)
                     end = line.offset + len(line.text) + 1
-            room -= end - start
+            if size - start > share:
+                self.behind += size - end
             self.offsets[file.name] = end
         read.sort(key=_received)
         for line in read:
