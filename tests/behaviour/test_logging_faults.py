@@ -30,8 +30,15 @@ from kijun_logs import (
 WINDOW = 34
 """Records on their way at a time, and those in the hands of the one that sends them."""
 
+HANDED = 1000
+"""Records that rsyslog may have read and not written into its queues when it is killed."""
+
 MANY = int(os.environ.get("KIJUN_LOGS_MANY", "60000"))
-"""Messages that are sent while a server is away; docs/measurements.md has it with a million."""
+"""Messages that are sent while a server is away."""
+
+MILLION = int(os.environ.get("KIJUN_LOGS_MILLION", "1000000"))
+OUTAGE = int(os.environ.get("KIJUN_LOGS_OUTAGE", "600"))
+"""Messages of all senders, and the seconds that a server is away, in the test that `tools/test both` alone runs."""
 
 
 @pytest.fixture(scope="module")
@@ -116,6 +123,33 @@ def test_a_sender_that_reboots_with_a_full_queue_keeps_it(
         assert len(set(range(min(series), max(series) + 1)) - set(series)) >= len(lost - {1, count})
 
 
+@pytest.mark.control("LOGF-01")
+def test_a_sender_killed_again_and_again_goes_on(servers: list[Machine], senders: list[Machine], word: str) -> None:
+    """rsyslog by SIGKILL, with queues on the disk that are read and written, and one server away at times.
+
+    rsyslog's own note of a queue is old then, and it would send nothing more to one server or another.
+    """
+    sender, count, kills = senders[1], 30000, 6
+    write = f"""import time
+with open("/var/log/application/{word}.log", "a") as file:
+    for n in range(1, {count} + 1):
+        file.write(("n=%08d {word} " % n).ljust(299, "x") + chr(10))
+        if n % 500 == 0: file.flush(); time.sleep(0.5)"""
+    sender.ok(f"mkdir -p /var/log/application; systemd-run --quiet --unit={word} python3 -c {shlex.quote(write)}")
+    for number in range(kills):
+        servers[number % 2].ok(f"systemctl {'stop' if number < 3 else 'start'} haproxy")
+        time.sleep(3)
+        sender.ok("systemctl kill --signal=KILL rsyslog")
+        assert wait_for(lambda: sender.run("systemctl is-active --quiet rsyslog").rc == 0)
+    for server in servers:
+        server.ok("systemctl start haproxy")
+        wait_for(lambda server=server: count in numbers(server, sender.name, word), 180)
+        found = set(numbers(server, sender.name, word))
+        lost = set(range(1, count + 1)) - found
+        assert count in found, f"{server.name} has {len(found)}, the last one {max(found)}"
+        assert len(lost) <= kills * HANDED, f"{len(lost)} of {count} are lost, the first ones {sorted(lost)[:5]}"
+
+
 @pytest.mark.control("LOGS-03", "LOGF-01")
 def test_a_full_disk_holds_senders_back_and_is_told(servers: list[Machine], senders: list[Machine], word: str) -> None:
     full, other = servers
@@ -150,3 +184,51 @@ def test_forwarding_costs_a_sender_little(servers: list[Machine], senders: list[
         assert_whole(all_there(server, sender.name, word, count), count)
     share = (spent() - before) / (count / 500)
     assert share < 0.1, f"{share:.1%} of a core at 500 messages a second to two servers"
+
+
+# The last, since it leaves so much.
+@pytest.mark.control("LOGF-01", "LOGS-01")
+def test_a_million_records_of_ten_minutes_without_a_server(
+    servers: list[Machine], senders: list[Machine], word: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """All arrive at both servers, in order for each sender; each of them writes for nine tenths of the time."""
+    away, present = servers
+    count = -(-MILLION // len(senders))
+    away.ok(f"systemctl stop haproxy {RECEIVER}")
+    began = time.monotonic()
+    for sender in senders:
+        sender.ok("mkdir -p /var/log/application")
+        source = f"""import time
+began = time.monotonic()
+with open("/var/log/application/{word}.log", "a") as file:
+    for n in range(1, {count} + 1):
+        file.write(("n=%08d {word} " % n).ljust(299, "x") + chr(10))
+        if n % 500 == 0:
+            file.flush()
+            time.sleep(max(0, began + {OUTAGE} * 0.9 * n / {count} - time.monotonic()))"""
+        sender.ok(f"systemd-run --quiet --unit={word} python3 -c {shlex.quote(source)}")
+
+    def there(server: Machine, sender: Machine) -> int:
+        return int(server.run(f'cat {STORE}/{sender.name}/*-??.log | grep -c \'"msg":"n=.* {word} \'').stdout)
+
+    def wait_until_whole(server: Machine) -> float:
+        for sender in senders:
+            end = time.monotonic() + 900
+            while there(server, sender) < count and time.monotonic() < end:
+                time.sleep(5)
+        return time.monotonic()
+
+    time.sleep(max(0.0, began + OUTAGE - time.monotonic()))
+    assert not any(there(away, sender) for sender in senders)
+    waiting = sum(int(sender.ok("cat /var/spool/rsyslog/to-server12.0* | wc -c")) for sender in senders)
+    away.ok(f"systemctl start haproxy {RECEIVER}")
+    back = time.monotonic()
+    for server in (present, away):
+        said = f"{server.name} had all {round(wait_until_whole(server) - back)} s after {away.name} was back"
+        with capsys.disabled():
+            print(f"{said}, for which {waiting // 1000000} MB had waited")
+    for server in servers:
+        for sender in senders:
+            assert_whole(numbers(server, sender.name, word), count)
+    for sender in senders:
+        sender.ok(f"rm /var/log/application/{word}.log")
