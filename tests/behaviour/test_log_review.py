@@ -45,6 +45,11 @@ def found(server: Machine, rule: str, seconds: float = 60, **group: str) -> list
     return wait_for(lambda: findings(server, rule, **group), seconds)
 
 
+def largest(several: list[dict[str, Any]]) -> dict[str, Any]:
+    """The one with most records: where the hour changed meanwhile there are two."""
+    return max(several, key=lambda finding: finding["count"])
+
+
 def messages(finding: dict[str, Any]) -> list[str]:
     return [json.loads(line.split(" ", 2)[2])["msg"] for line in finding["lines"]]
 
@@ -112,7 +117,7 @@ EVENTS = {
 @pytest.mark.parametrize("rule", EVENTS)
 def test_what_really_happened_is_found_on_both_servers(attacked: Machine, rule: str) -> None:
     for server in servers():
-        (finding,) = found(server, rule, sender="client12", **EVENTS[rule])
+        finding = largest(found(server, rule, sender="client12", **EVENTS[rule]))
         assert finding["count"] >= 1
         assert len(finding["lines"]) == min(finding["count"], 20)
         assert all(line.split(" ", 2)[1] == "client12" for line in finding["lines"])
@@ -132,7 +137,7 @@ def test_who_fails_four_times_is_not_found(attacked: Machine) -> None:
 
 @pytest.mark.control("LOGR-01")
 def test_a_finding_is_told_on_the_other_log_server_within_seconds(attacked: Machine) -> None:
-    (finding,) = found(servers()[0], "authentication-failures", sender="client12", user="hana")
+    finding = largest(found(servers()[0], "authentication-failures", sender="client12", user="hana"))
     told = arrived(servers()[1], SERVERS[0], f"kijun-finding id={finding['id']}")
     assert told[0]["severity"] == "crit"
     assert "rule=authentication-failures severity=high sender=client12 user=hana" in told[0]["msg"]
@@ -180,7 +185,7 @@ def playbook(name: str, *arguments: str) -> str:
 def test_addresses_that_guess_come_to_the_ledger_and_to_be_blocked(guessed: Machine, tmp_path: Path) -> None:
     addresses = sorted(kijun_logs.machine(name).address for name in ("time1", "client12"))
     for server in servers():
-        (finding,) = found(server, "brute-force-guessing", sender="client13")
+        finding = largest(found(server, "brute-force-guessing", sender="client13"))
         assert sorted(finding["addresses"]) == addresses
         assert finding["severity"] == "critical"
     playbook("ledger_migrate", *ledger(tmp_path))
@@ -242,7 +247,7 @@ def test_people_are_told_by_mail_and_what_waits_is_told_later(
     done = kijun_logs.converge("server12", "-e", json.dumps(where))
     assert done.returncode == 0, done.stdout + done.stderr
     try:
-        (finding,) = found(server, "sudo-refused", sender="client12", user="jiro")
+        finding = largest(found(server, "sudo-refused", sender="client12", user="jiro"))
         assert wait_for(lambda: "Connection refused" in server.ok(f"cat {STATE}/alerts.json"), 20)
         assert verdicts(server)["LOGR-07"] == "fail", "it could not be told"
         mail_server.ok("systemctl start postfix")
