@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import calendar
 import heapq
+import itertools
 import json
 import os
 import shutil
@@ -40,7 +41,6 @@ class Review:
         rules: the rules.
         settings: ``silent_minutes``, ``senders`` (names that are expected), ``days`` (how long records are kept).
         tell: is told of each new finding.
-        progress: is told how much of a day is done, in per cent.
     """
 
     def __init__(
@@ -50,10 +50,9 @@ class Review:
         rules: Rules,
         settings: dict[str, Any],
         tell: Callable[[dict[str, Any]], None],
-        progress: Callable[[str, int], None] = lambda day, percent: None,
     ) -> None:
         self.store, self.state, self.rules, self.settings = store, state, rules, settings
-        self.tell, self.progress = tell, progress
+        self.tell = tell
 
     def due(self, today: str) -> list[str]:
         """Days that are over and have no review."""
@@ -161,8 +160,7 @@ class Review:
     ) -> Iterator[tuple[Line, list[Any]]]:
         """The lines that rules are about, of all senders, in the order of their receipt."""
         size = max(1 << 16, min(CHUNK, TOGETHER // max(1, len(files))))
-        whole = sum(size_of(file) for file in files) or 1
-        done = [0, 0]
+        numbers = itertools.count()
 
         def matched(file: DayFile) -> Iterator[tuple[float, int, Line, list[Any]]]:
             sender = senders[file.sender]
@@ -171,12 +169,10 @@ class Review:
                 for what in sender.add(line):
                     add_missing(found, file.sender, what)
                 builder.add(line)
-                done[0] += len(line.text) + 1
                 matches = self.rules.matches(line)
                 if matches:
-                    done[1] += 1
-                    yield line.received, done[1], line, matches
-            self.progress(file.day, min(99, 100 * done[0] // whole))
+                    # Two that came at the same moment are told apart by the number.
+                    yield line.received, next(numbers), line, matches
 
         yield from self._lead_in(files, size)
         for _, _, line, matches in heapq.merge(*map(matched, files)):
