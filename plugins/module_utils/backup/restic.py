@@ -10,10 +10,12 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import pwd
 import re
 import signal
 import subprocess
-from collections.abc import Iterator, Sequence
+import threading
+from collections.abc import Iterable, Iterator, Sequence
 from typing import IO, Any, NamedTuple
 
 SETTINGS = "/etc/kijun/backup.json"
@@ -98,6 +100,10 @@ class RepositoryFull(BackupError):
     """The server takes no more of this host: its quota is used up, or the server's disk is."""
 
 
+class RepositoryRefuses(BackupError):
+    """The server does not do that: what was stored is neither deleted nor changed from here."""
+
+
 class RepositoryDamaged(BackupError):
     """What is in the repository is not what was put there.
 
@@ -153,6 +159,8 @@ def error_of(done: Done) -> BackupError:
     if done.status == 11 or "repository is already locked" in said:
         holder = HOLDER.search(said)
         return RepositoryLocked(text, holder["host"], int(holder["pid"])) if holder else RepositoryLocked(text)
+    if "403 Forbidden" in said:
+        return RepositoryRefuses("the backup server refuses that: " + text)
     if any(words in said for words in DAMAGED):
         packs = list(dict.fromkeys(found["id"] or found["short"] for found in PACK.finditer(said)))
         whole = [pack for pack in packs if len(pack) == 64]
@@ -198,10 +206,11 @@ class Restic:
         repository: as ``restic -r`` takes it.
         password_file: a file that only root can read.
         options: extended options, ``-o``: name -> value.
-        cache: where restic keeps what it knows of repositories.
+        cache: where restic keeps what it knows of repositories; nowhere when empty.
         limit_upload: KiB/s; 0: none.
         limit_download: the same of restoring.
         seconds: how long one call may take.
+        account: the Unix account that restic runs as; the caller's.
     """
 
     def __init__(
@@ -213,9 +222,10 @@ class Restic:
         limit_upload: int = 0,
         limit_download: int = 0,
         seconds: float = DAY,
+        account: str = "",
     ) -> None:
         self.repository, self.password_file, self.options = repository, password_file, options or {}
-        self.cache, self.seconds = cache, seconds
+        self.cache, self.seconds, self.account = cache, seconds, account
         self.limits = {"--limit-upload": limit_upload, "--limit-download": limit_download}
 
     @classmethod
@@ -236,11 +246,19 @@ class Restic:
             raise BackupError("this host has no backups: %s: %s" % (settings, error)) from None
         return cls(**{**about, **changes})
 
-    def command(self, arguments: Sequence[str]) -> list[str]:
-        """The command line of a call."""
-        words = ["restic", "-r", self.repository, "-p", self.password_file, "--cache-dir", self.cache]
+    def command(self, arguments: Sequence[str], storing: bool = False) -> list[str]:
+        """The command line of a call.
+
+        Args:
+            arguments: those behind the repository's.
+            storing: whether the server is told that something is to be stored.
+        """
+        words = ["restic", "-r", self.repository, "-p", self.password_file]
+        words += ["--cache-dir", self.cache] if self.cache else ["--no-cache"]
         for name, value in self.options.items():
             words += ["-o", "%s=%s" % (name, value)]
+        if self.repository.startswith("rclone:"):
+            words += ["-o", "rclone.args=" + ("store" if storing else "fetch")]
         for name, limit in self.limits.items():
             words += [name, str(limit)] if limit else []
         return [*words, *arguments]
@@ -248,19 +266,19 @@ class Restic:
     def call(
         self,
         arguments: Sequence[str],
-        stdin: IO[bytes] | int = subprocess.DEVNULL,
+        feed: Iterable[bytes] | None = None,
         stdout: IO[bytes] | int = subprocess.PIPE,
         seconds: float | None = None,
-        pass_fds: Sequence[int] = (),
+        storing: bool = False,
     ) -> Done:
         """Run restic, and wait for it.
 
         Args:
             arguments: those behind the repository's.
-            stdin: what it reads.
+            feed: what it reads. When this raises, restic is killed, and whoever fed it hears of the exception.
             stdout: where its output goes; by default into the answer.
             seconds: how long it may take.
-            pass_fds: descriptors that it inherits.
+            storing: whether the server is told that something is to be stored.
 
         Raises:
             RepositoryUnreachable: it takes too long; it was killed.
@@ -268,32 +286,44 @@ class Restic:
         environment = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "HOME": "/root", "LC_ALL": "C.UTF-8"}
         environment.update({name: os.environ[name] for name in ("TMPDIR", "GOMAXPROCS") if name in os.environ})
         process = subprocess.Popen(
-            self.command(arguments),
-            stdin=stdin,
+            self.command(arguments, storing),
+            stdin=subprocess.DEVNULL if feed is None else subprocess.PIPE,
             stdout=stdout,
             stderr=subprocess.PIPE,
             env=environment,
             cwd="/",
-            pass_fds=pass_fds,
             # restic and the ssh that it starts end together.
             start_new_session=True,
+            **self._identity(),
         )
+        broken: list[BaseException] = []
+        feeder = threading.Thread(target=_feed, args=(process, feed, broken), daemon=True)
+        if feed is not None:
+            feeder.start()
         try:
-            output, said = process.communicate(timeout=self.seconds if seconds is None else seconds)
+            output, said = _collect(process, self.seconds if seconds is None else seconds)
         except BaseException as error:
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(process.pid, signal.SIGTERM)
-            try:
-                # It takes its lock back.
-                process.communicate(timeout=10)
-            except subprocess.TimeoutExpired:
-                with contextlib.suppress(ProcessLookupError):
-                    os.killpg(process.pid, signal.SIGKILL)
-                process.communicate()
+            _end(process)
             if isinstance(error, subprocess.TimeoutExpired):
                 raise RepositoryUnreachable("no answer within %d s" % error.timeout) from None
             raise
-        return Done(process.returncode, output or b"", said.decode("utf-8", "surrogateescape"))
+        if feed is not None:
+            feeder.join(timeout=60)
+        if broken:
+            raise broken[0]
+        return Done(process.returncode, output, said.decode("utf-8", "surrogateescape"))
+
+    def _identity(self) -> dict[str, Any]:
+        """Whose rights restic has."""
+        if not self.account:
+            # The password's descriptor, where the file is one, is inherited.
+            return {"pass_fds": self._descriptors()}
+        about = pwd.getpwnam(self.account)
+        return {"user": about.pw_uid, "group": about.pw_gid, "extra_groups": [], "pass_fds": self._descriptors()}
+
+    def _descriptors(self) -> tuple[int, ...]:
+        found = re.fullmatch(r"/proc/self/fd/([0-9]+)", self.password_file)
+        return (int(found[1]),) if found else ()
 
     def run(self, *arguments: str, seconds: float | None = None) -> bytes:
         """Run a command of restic's that must succeed.
@@ -315,7 +345,9 @@ class Restic:
         Raises:
             BackupError: it cannot be made, or is there.
         """
-        self.run("init")
+        done = self.call(["init"], storing=True)
+        if done.status:
+            raise error_of(done)
 
     def backup(
         self,
@@ -324,7 +356,8 @@ class Restic:
         exclude: Sequence[str] = (),
         force: bool = False,
         host: str = "",
-        stdin: IO[bytes] | int | None = None,
+        parent: str = "",
+        feed: Iterable[bytes] | None = None,
         name: str = "",
         one_file_system: bool = False,
     ) -> dict[str, Any]:
@@ -336,12 +369,14 @@ class Restic:
             exclude: patterns of what is left out.
             force: read every file anew.
             host: whose backup it is; this host's.
-            stdin: back up what can be read here instead of paths.
+            parent: the snapshot that decides which files are read anew; restic's choice when empty.
+            feed: what is backed up instead of paths. When this raises there is no snapshot.
             name: the file's name then.
             one_file_system: do not go into other file systems.
 
         Returns:
-            What restic says of it (``snapshot_id``, ``files_new``, ``data_added``, ...), the id being whole.
+            What restic says of it (``snapshot_id``, ``files_new``, ``data_added``, ...), the id being whole, and
+            ``parent``.
 
         Raises:
             SnapshotIncomplete: something could not be read; there is a snapshot of the rest.
@@ -354,17 +389,16 @@ class Restic:
             words += ["--exclude", one]
         words += ["--host", host] if host else []
         words += ["--force"] if force else []
+        words += ["--parent", parent] if parent else []
         words += ["--one-file-system"] if one_file_system else []
-        if stdin is None:
-            done = self.call([*words, "--", *paths])
-        else:
-            done = self.call([*words, "--stdin", "--stdin-filename", name], stdin=stdin)
+        words += ["--", *paths] if feed is None else ["--stdin", "--stdin-filename", name]
+        done = self.call(words, feed=feed, storing=True)
         summary, unread = _summary(done)
         if done.status not in (0, 3) or not summary.get("snapshot_id"):
             raise error_of(done)
-        if not HEX.fullmatch(summary["snapshot_id"]):
-            # 0.14 says the beginning.
-            summary["snapshot_id"] = self.snapshot(summary["snapshot_id"])["id"]
+        # 0.14 says the beginning of the id.
+        made = self.snapshot(summary["snapshot_id"])
+        summary.update({"snapshot_id": made["id"], "parent": made.get("parent")})
         if done.status == 3:
             raise SnapshotIncomplete("not everything could be read: %s" % "; ".join(unread[:5]), summary, unread)
         return summary
@@ -520,6 +554,54 @@ class Restic:
                 int(about.get("pid", 0)),
             )
         return True
+
+
+def _feed(process: subprocess.Popen[bytes], feed: Iterable[bytes], broken: list[BaseException]) -> None:
+    """Write to a process what it reads; kill it when that breaks off, as it would take the rest for the whole."""
+    assert process.stdin is not None
+    try:
+        for block in feed:
+            process.stdin.write(block)
+        process.stdin.close()
+    except BrokenPipeError:
+        # It ended, and says why.
+        pass
+    except BaseException as error:
+        broken.append(error)
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+
+
+def _collect(process: subprocess.Popen[bytes], seconds: float) -> tuple[bytes, bytes]:
+    """What a process writes, when it has ended.
+
+    Raises:
+        subprocess.TimeoutExpired: it takes too long.
+    """
+    output, said = [b""], [b""]
+
+    def read(pipe: IO[bytes], place: list[bytes]) -> None:
+        place[0] = pipe.read()
+
+    pipes = [(pipe, place) for pipe, place in ((process.stdout, output), (process.stderr, said)) if pipe]
+    readers = [threading.Thread(target=read, args=pair, daemon=True) for pair in pipes]
+    for reader in readers:
+        reader.start()
+    process.wait(timeout=seconds)
+    for reader in readers:
+        # An ssh that outlives restic for a moment may still hold the pipe.
+        reader.join(timeout=10)
+    return output[0], said[0]
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    """End a process and all that it started; gently at first, so that it takes its lock back."""
+    for number, seconds in ((signal.SIGTERM, 10), (signal.SIGKILL, 60)):
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, number)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(timeout=seconds)
+            return
 
 
 def _is_restic(pid: int) -> bool:
