@@ -275,6 +275,17 @@ FACTS: dict[str, Fact] = {
             "untold": "why findings could not be told; empty when they could",
         },
     ),
+    "change": Fact(
+        "changes:change",
+        "What kijun-change wrote down: the change that is open, and the last one that ended.",
+        {
+            "installed": "whether kijun-change is there",
+            "open": "id of the change that is open; null when none is",
+            "open_hours": "hours since it began; 0 when none is open",
+            "failures": "what could not be put back when it was taken back",
+            "last": "outcome of the last change that ended: ok, rolled_back, failed; null when there was none",
+        },
+    ),
     "units": Fact(
         "units:units",
         "systemd units, systemctl show.",

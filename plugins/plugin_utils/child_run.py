@@ -1,0 +1,196 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Another run of ansible-playbook out of a running one: the same inventory, the same secrets, none of them on disk."""
+
+from __future__ import annotations
+
+import ctypes
+import json
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ansible import context
+
+Json = dict[str, Any]
+
+CALLBACK = "kijun.baseline.run_outcome"
+PR_SET_PDEATHSIG = 1
+
+OTHERS = ("ANSIBLE_STDOUT_CALLBACK", "ANSIBLE_CALLBACK_PLUGINS")
+"""What ansible-runner sets so that a run tells it of itself; this one tells the run that started it."""
+
+
+@dataclass
+class Secrets:
+    """What the running one was given, and the other one is handed through descriptors.
+
+    Attributes:
+        extra: extra variables.
+        connection: the password for logins; None without one.
+        become: the password for becoming root; None without one.
+        vault: (id, password) of vaults.
+    """
+
+    extra: Mapping[str, Any]
+    connection: str | None = None
+    become: str | None = None
+    vault: Sequence[tuple[str, bytes]] = ()
+
+
+@dataclass
+class Ended:
+    """How it ended.
+
+    Attributes:
+        status: ansible-playbook's exit status.
+        hosts: host -> changed, failed, unreachable, errors.
+    """
+
+    status: int
+    hosts: dict[str, Json]
+
+
+def run_playbook(
+    playbook: str,
+    hosts: Sequence[str],
+    secrets: Secrets,
+    say: Callable[[str], None],
+    environment: Mapping[str, str],
+    check: bool = False,
+    diff: bool = False,
+) -> Ended:
+    """Run a playbook on some hosts, as this run's command line has it otherwise.
+
+    Args:
+        playbook: its path.
+        hosts: what it is limited to.
+        secrets: see `Secrets`.
+        say: takes each line of its output as it comes.
+        environment: variables that it gets beside this run's own.
+        check: whether it only looks.
+        diff: whether it shows differences.
+
+    Raises:
+        OSError: it could not be started.
+    """
+    with ExitStack() as stack:
+        outcome = stack.enter_context(tempfile.NamedTemporaryFile(prefix="kijun-outcome-"))
+        limit = stack.enter_context(tempfile.NamedTemporaryFile("w", prefix="kijun-limit-"))
+        limit.write("\n".join(hosts) + "\n")
+        limit.flush()
+        descriptors: list[int] = []
+
+        def hidden(content: bytes) -> str:
+            descriptor = stack.enter_context(_in_memory(content))
+            descriptors.append(descriptor)
+            return f"/proc/self/fd/{descriptor}"
+
+        words = [*_command_line(), "--limit", f"@{limit.name}"]
+        words += ["-e", "@" + hidden(json.dumps(secrets.extra, default=str).encode())]
+        if secrets.connection is not None:
+            words += ["--connection-password-file", hidden(secrets.connection.encode())]
+        if secrets.become is not None:
+            words += ["--become-password-file", hidden(secrets.become.encode())]
+        for name, password in secrets.vault:
+            words += ["--vault-id", f"{name}@{hidden(password)}"]
+        words += ["--check"] if check else []
+        words += ["--diff"] if diff else []
+        process = subprocess.Popen(
+            [*words, playbook],
+            env=_environment(outcome.name, environment),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            errors="replace",
+            pass_fds=descriptors,
+            preexec_fn=_dies_with_parent,
+        )
+        try:
+            assert process.stdout is not None
+            for line in process.stdout:
+                say(line.rstrip("\n"))
+            status = process.wait()
+        finally:
+            if process.poll() is None:
+                process.terminate()
+                process.wait()
+        written = Path(outcome.name).read_text("utf-8")
+        return Ended(status, json.loads(written) if written else {})
+
+
+def _command_line() -> list[str]:
+    """The part of this run's command line that says where hosts are and how to reach them."""
+    given: Mapping[str, Any] = context.CLIARGS
+    words = [sys.executable, "-m", "ansible", "playbook"]
+    for source in given.get("inventory") or ():
+        words += ["-i", source]
+    for option, key in (
+        ("--user", "remote_user"),
+        ("--private-key", "private_key_file"),
+        ("--connection", "connection"),
+        ("--timeout", "timeout"),
+        ("--forks", "forks"),
+        ("--become-method", "become_method"),
+        ("--become-user", "become_user"),
+        ("--ssh-common-args", "ssh_common_args"),
+        ("--ssh-extra-args", "ssh_extra_args"),
+    ):
+        if given.get(key):
+            words += [option, str(given[key])]
+    for option, key in (("--tags", "tags"), ("--skip-tags", "skip_tags")):
+        for tag in given.get(key) or ():
+            words += [option, tag]
+    if given.get("become"):
+        words.append("--become")
+    verbosity = int(given.get("verbosity") or 0)
+    return [*words, *(["-" + "v" * verbosity] if verbosity else [])]
+
+
+def _environment(outcome: str, more: Mapping[str, str]) -> dict[str, str]:
+    kept = {name: value for name, value in os.environ.items() if name not in OTHERS}
+    from ansible import constants as C
+
+    enabled = [name for name in C.config.get_config_value("CALLBACKS_ENABLED") or [] if name != CALLBACK]
+    return {
+        **kept,
+        **more,
+        "ANSIBLE_CALLBACKS_ENABLED": ",".join([*enabled, CALLBACK]),
+        "KIJUN_RUN_OUTCOME": outcome,
+        "PYTHONUNBUFFERED": "1",
+    }
+
+
+@contextmanager
+def _in_memory(content: bytes) -> Iterator[int]:
+    """A file that exists in memory alone, and that its reader does not take for a program."""
+    descriptor = os.memfd_create("kijun", 0)
+    try:
+        os.fchmod(descriptor, 0o600)
+        os.write(descriptor, content)
+        os.lseek(descriptor, 0, os.SEEK_SET)
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
+def _dies_with_parent() -> None:
+    """A run that is killed takes the one that it started with it (prctl(2))."""
+    ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
+
+
+def vault_secrets(loader: Any) -> list[tuple[str, bytes]]:
+    """The vault passwords that this run was given.
+
+    Args:
+        loader: its DataLoader.
+    """
+    # Ansible has no public name for them; its own command line hands them to the loader so.
+    return [(name, bytes(secret.bytes)) for name, secret in getattr(loader._vault, "secrets", None) or ()]
