@@ -29,13 +29,8 @@ def dpkg(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A dpkg that knows nginx, and packages that share /etc/default."""
     lists = {
         "nginx-common": [
-            "/etc",
-            "/etc/nginx",
-            "/etc/nginx/conf.d",
-            "/etc/nginx/nginx.conf",
-            "/etc/default",
-            "/etc/default/nginx",
-            "/lib/systemd/system/nginx.service",
+            *("/etc", "/etc/nginx", "/etc/nginx/conf.d", "/etc/nginx/nginx.conf"),
+            *("/etc/default", "/etc/default/nginx", "/lib/systemd/system/nginx.service"),
         ],
         "chrony": ["/etc", "/etc/default", "/usr/sbin/chronyd", "/usr/lib/systemd/system/chrony.service"],
         **{f"other{n}": ["/etc", "/etc/default"] for n in range(4)},
@@ -86,6 +81,20 @@ def test_what_stopped_is_started_and_what_was_started_anew_is_so_again() -> None
 def test_a_unit_whose_files_were_put_back_starts_anew(path: str) -> None:
     before = {**unit("nginx.service"), **unit("cron.service")}
     assert planned(before, before, [path]).restart == ["nginx.service"]
+
+
+def test_what_is_not_there_any_more_is_started_once_its_files_are_back() -> None:
+    assert planned(unit("gone.service"), {}, []).start == ["gone.service"]
+
+
+def test_a_unit_that_nobody_may_start_is_not_started_anew() -> None:
+    before = unit("nginx.service", RefuseManualStart="yes")
+    assert planned(before, before, ["/etc/nginx/nginx.conf"]).restart == []
+
+
+def test_a_link_that_enables_a_unit_concerns_no_other(dpkg: Path) -> None:
+    (dpkg / "systemd.list").write_text("/etc/systemd\n/etc/systemd/system\n/lib/systemd/system/x.service\n", "utf-8")
+    assert owners(["/etc/systemd/system/multi-user.target.wants/cron.service"], str(dpkg)) == set()
 
 
 def test_what_came_with_the_change_is_stopped() -> None:

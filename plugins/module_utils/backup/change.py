@@ -397,7 +397,13 @@ class Changes:
 NEVER = (
     "/var/lib/kijun/backup*",
     "/var/lib/kijun/change*",
+    "/var/lib/kijun/restore*",
     "/var/lib/kijun/guard*",
+    "/var/lib/kijun/inventory*",
+    "/var/lib/kijun/log-keeper*",
+    "/var/lib/kijun/log-review*",
+    "/var/lib/kijun/session-sender*",
+    "/var/lib/kijun/system-state.json",
     "/var/lib/systemd/timers*",
     "/var/lib/systemd/timesync*",
     "/var/lib/systemd/random-seed",
@@ -407,7 +413,7 @@ NEVER = (
     "/var/lib/dpkg/triggers/Lock",
     "/etc/.pwd.lock",
 )
-"""Paths that are what they are for the host's own sake: state of clocks and timers, locks, this program's records."""
+"""Paths that are what they are for the host's own sake: state of clocks, timers and watches, locks, records of work."""
 
 
 def _kept(path: str) -> bool:

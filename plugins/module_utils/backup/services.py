@@ -12,7 +12,10 @@ from dataclasses import dataclass, field
 Units = dict[str, dict[str, str]]
 
 KINDS = ("*.service", "*.socket", "*.timer", "*.path")
-PROPERTIES = ("Id", "ActiveState", "SubState", "InvocationID", "FragmentPath", "Type", "NRestarts")
+PROPERTIES = (
+    *("Id", "ActiveState", "SubState", "InvocationID", "FragmentPath", "Type", "NRestarts"),
+    "RefuseManualStart",
+)
 
 LEFT_ALONE = re.compile(
     r"(dbus|dbus-broker|systemd-logind|systemd-udevd|polkit|(serial-|console-|container-)?getty@.*|user@.*|user-runtime-dir@.*"
@@ -24,6 +27,11 @@ OF_A_UNIT = re.compile(r"/(?:etc|run|usr/lib|lib)/systemd/system/([^/]+?\.(?:ser
 INFO = "/var/lib/dpkg/info"
 SHARED = 3
 """A folder that more packages than this have in common says nothing about whose settings are in it."""
+
+OF_EVERYBODY = re.compile(
+    r"/etc/(systemd|init\.d|rc.\.d|pam\.d|alternatives|cron\..*|logrotate\.d|apt|default|security)(/.*)?"
+)
+"""Folders in which every package has something of its own."""
 
 SETTINGS = (
     ("/etc/sysctl.d/", "systemd-sysctl.service"),
@@ -91,7 +99,7 @@ def planned(before: Units, now: Units, touched: Collection[str]) -> Plan:
         if was and not _runs(state):
             plan.start.append(name)
         elif was and (state["InvocationID"] != before[name]["InvocationID"] or name in concerned):
-            if name.endswith(".service"):
+            if name.endswith(".service") and state.get("RefuseManualStart") != "yes":
                 plan.restart.append(name)
         elif not _runs(before.get(name)) and _runs(state) and state["Type"] != "oneshot" and _lasting(name, before):
             plan.stop.append(name)
@@ -99,12 +107,12 @@ def planned(before: Units, now: Units, touched: Collection[str]) -> Plan:
 
 
 def _runs(unit: dict[str, str] | None) -> bool:
-    return unit is not None and unit["ActiveState"] in ("active", "reloading", "activating")
+    return (unit or {}).get("ActiveState") in ("active", "reloading", "activating")
 
 
 def _ran(unit: dict[str, str] | None) -> bool:
     """Whether a unit ran and stays; one that was just starting may be a job that is done by now."""
-    return unit is not None and unit["ActiveState"] in ("active", "reloading")
+    return (unit or {}).get("ActiveState") in ("active", "reloading")
 
 
 def _lasting(name: str, before: Units) -> bool:
@@ -161,7 +169,9 @@ def owners(paths: Collection[str], info: str = INFO) -> set[str]:
 def _folders(path: str) -> list[str]:
     """The folders of a program's own settings that a path is in, such as /etc/NAME."""
     parts = path.split("/")
-    return ["/".join(parts[:depth]) for depth in range(3, len(parts))] if path.startswith("/etc/") else []
+    if not path.startswith("/etc/") or OF_EVERYBODY.fullmatch(path):
+        return []
+    return ["/".join(parts[:depth]) for depth in range(3, len(parts))]
 
 
 def _packages(info: str) -> Iterable[str]:
