@@ -10,7 +10,7 @@ short_description: Make the keys that a host needs for backups, and tell their p
 version_added: "0.5.0"
 description:
   - Makes what is not there yet, readable by root alone. What is there is never replaced.
-  - Nothing secret is in the result. A public part is an empty text in check mode, before there is a key.
+  - Nothing secret is in the result. In check mode, before there is a key, its public part is V((made by the run)).
 options:
   folder:
     description: Where the keys are.
@@ -68,6 +68,7 @@ import subprocess
 from ansible.module_utils.basic import AnsibleModule
 
 FILES = {"ssh": "id_ed25519", "password": "password", "identity": "identity", "copy": "copy_ed25519"}
+LATER = "(made by the run)"
 HOST_KEY = "/etc/ssh/ssh_host_ed25519_key.pub"
 
 
@@ -130,6 +131,8 @@ def main() -> None:
             for kind in made:
                 make(kind, os.path.join(folder, FILES[kind]))
         public = {kind: public_part(kind, os.path.join(folder, FILES[kind])) for kind in module.params["wanted"]}
+        if module.check_mode:
+            public.update(dict.fromkeys(made, LATER))
         public.pop("password", None)
         public["host"] = ""
         if os.path.exists(HOST_KEY):

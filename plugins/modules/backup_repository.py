@@ -13,12 +13,12 @@ description:
   - Gives the backup server a key of its own, by which it removes what is old enough. That key is made on the host,
     and leaves it encrypted for the server alone.
   - Encrypts the host's password for the people who may open it when the host is lost, age(1).
-  - Both are made anew when those who can read them are others than before, and the server's earlier key is then taken
-    out of the repository by the server's next pruning, not from here - clients delete nothing.
+  - Both are made anew when those who can read them are others than before. A key that the server had before stays in
+    the repository, since clients delete nothing.
   - Nothing secret is in the result.
 options:
   server_recipient:
-    description: The backup server's public key, age(1); empty in check mode, before there is one.
+    description: The backup server's public key, age(1).
     type: str
     required: true
   escrow_recipients:
@@ -61,6 +61,14 @@ done:
   type: list
   elements: str
   sample: [repository, server_key, escrow]
+server:
+  description: The backup server, by its name in the inventory.
+  returned: success
+  type: str
+escrow_host:
+  description: The host that the password is kept on for these people.
+  returned: success
+  type: str
 server_key:
   description: The server's key, encrypted for it; empty when there is none yet.
   returned: success
@@ -76,11 +84,15 @@ import os
 import secrets
 import subprocess
 import tempfile
+from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 
 from ..module_utils.backup.history import read_json, write
 from ..module_utils.backup.restic import BackupError, RepositoryAbsent, Restic
+
+LATER = "(made by the run)\n"
+NOTES = {"server_key": "server.json", "escrow": "escrow.json"}
 
 
 def encrypted(content: bytes, recipients: list[str]) -> str:
@@ -111,21 +123,33 @@ class Enrolment:
         self.people = sorted(set(module.params["escrow_recipients"]))
         self.settings = module.params["settings"]
 
-    def noted(self, name: str) -> dict[str, object]:
+    def noted(self, name: str) -> dict[str, Any]:
         """What was encrypted, and for whom."""
         try:
             return dict(read_json(os.path.join(self.folder, name)))
         except (OSError, ValueError):
             return {}
 
+    def about(self) -> dict[str, Any]:
+        """The host's settings; empty in check mode, before there are any."""
+        try:
+            return dict(read_json(self.settings))
+        except (OSError, ValueError):
+            return {}
+
+    def place(self) -> str:
+        """Where the repository is, in one line."""
+        about = self.about().get("repository", {})
+        return "%s %s" % (about.get("repository"), about.get("options", {}).get("rclone.program"))
+
     def is_made(self) -> bool:
         """Whether the repository was made, or found, from here."""
-        return os.path.exists(os.path.join(self.folder, "repository"))
+        return self.noted("repository.json").get("place") == self.place()
 
     def due(self) -> list[str]:
         """What is to be done."""
         found = [] if self.is_made() else ["repository"]
-        if self.noted("server.json").get("for") != [self.server]:
+        if "repository" in found or self.noted("server.json").get("for") != [self.server]:
             found.append("server_key")
         if self.people and self.noted("escrow.json").get("for") != self.people:
             found.append("escrow")
@@ -143,7 +167,7 @@ class Enrolment:
                 restic.run("cat", "config", "--no-lock")
             except RepositoryAbsent:
                 restic.init()
-            write(os.path.join(self.folder, "repository"), "made\n")
+            write(os.path.join(self.folder, "repository.json"), json.dumps({"place": self.place()}) + "\n")
         if "server_key" in due:
             password = secrets.token_hex(32).encode()
             with tempfile.TemporaryDirectory(dir="/run") as place:
@@ -180,11 +204,17 @@ def main() -> None:
             enrolment.bring_about(due)
     except (BackupError, OSError, subprocess.SubprocessError) as error:
         module.fail_json(msg=str(error))
+    about = enrolment.about()
+    contents = {name: str(enrolment.noted(file).get("content", "")) for name, file in NOTES.items()}
+    if module.check_mode:
+        contents.update({name: LATER for name in NOTES if name in due})
     module.exit_json(
         changed=bool(due),
         done=due,
-        server_key=str(enrolment.noted("server.json").get("content", "")),
-        escrow=str(enrolment.noted("escrow.json").get("content", "")) if enrolment.people else "",
+        server=str(about.get("server", "")),
+        escrow_host=str(about.get("escrow_host", "")),
+        server_key=contents["server_key"],
+        escrow=contents["escrow"] if enrolment.people else "",
         diff={"before": "", "after": "".join("%s\n" % one for one in due)},
     )
 

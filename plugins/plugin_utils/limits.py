@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import difflib
 import ipaddress
+import os
 import re
 from collections.abc import Callable
 from typing import Any
@@ -236,6 +237,71 @@ def _watched_trees(value: Any) -> bool:
     )
 
 
+def _calendar(value: Any) -> bool:
+    """Whether it says of tags when they are due, as systemd.time(7) has it."""
+    return isinstance(value, dict) and all(
+        re.fullmatch(r"[a-z][a-z0-9-]{0,30}", str(tag)) and re.fullmatch(r"[A-Za-z0-9*:.,/ -]+", str(when))
+        for tag, when in value.items()
+    )
+
+
+def _backup_class(value: Any) -> bool:
+    """Whether it says what is backed up, and how."""
+    if not isinstance(value, dict) or set(value) - {
+        *("name", "method", "paths", "exclude", "if_present", "schedule", "one_file_system")
+    }:
+        return False
+    paths, exclude = value.get("paths", []), value.get("exclude", [])
+    return (
+        re.fullmatch(r"[a-z][a-z0-9-]{0,30}", str(value.get("name"))) is not None
+        and value.get("method") in ("files", "postgresql", "mariadb")
+        and isinstance(paths, list)
+        and bool(paths) == (value["method"] == "files")
+        and all(isinstance(path, str) and path.startswith("/") and path.isprintable() for path in paths)
+        and isinstance(exclude, list)
+        and all(isinstance(path, str) and path.isprintable() for path in exclude)
+        and str(value.get("if_present", "/")).startswith("/")
+        and _calendar(value.get("schedule", {}))
+        and isinstance(value.get("one_file_system", False), bool)
+    )
+
+
+def _backup_classes(value: Any) -> bool:
+    return (
+        isinstance(value, list)
+        and all(map(_backup_class, value))
+        and len({entry["name"] for entry in value}) == len(value)
+    )
+
+
+KEPT_DAYS = {"full": 90, "incremental": 30, "differential": 7, "before-change": 90, "after-change": 90}
+"""Days that snapshots are kept at least, by tag (SO-5.2-*-retention)."""
+
+
+def _retention(value: Any) -> bool:
+    """Whether it says how long snapshots are kept, and none shorter than the policy has it."""
+    return isinstance(value, dict) and all(
+        re.fullmatch(r"[a-z][a-z0-9-]{0,30}", str(tag)) and _whole(days) and KEPT_DAYS.get(tag, 1) <= int(days) <= 36500
+        for tag, days in value.items()
+    )
+
+
+def _backup_copy(value: Any) -> bool:
+    """Whether it is nothing, or says where the second copy is kept."""
+    wanted = {"sftp": {"host", "user", "host_key", "path"}, "s3": {"endpoint", "access_key_id", "path"}}
+    if value == {}:
+        return True
+    if not isinstance(value, dict) or value.get("type") not in wanted:
+        return False
+    needed = wanted[value["type"]] | {"type"}
+    return needed <= set(value) <= needed | {"port", "region"} and all(
+        re.fullmatch(r"[!-~]+( [!-~]+)*", str(text)) for text in value.values()
+    )
+
+
+RECIPIENT = r"age1[0-9a-z]{58}|ssh-(?:ed25519|rsa) [A-Za-z0-9+/=]+(?: [!-~]+)?"
+"""A public key that age(1) encrypts for."""
+
 TYPES: dict[str, tuple[str, Callable[[Any], bool]]] = {
     "int": ("a whole number", _whole),
     "float": ("a number", _fraction),
@@ -327,6 +393,38 @@ TYPES: dict[str, tuple[str, Callable[[Any], bool]]] = {
         "a list of directories such as {path: /srv, kinds: [create, read, write, move, delete]}, each once",
         _watched_trees,
     ),
+    "calendar": (
+        "a dictionary of tags and times such as {full: Sun *-*-* 04:00}, systemd.time(7)",
+        _calendar,
+    ),
+    "backup_classes": (
+        "a list of classes such as {name: source, method: files, paths: [/var/lib/git]}, each name once; method "
+        "is files, postgresql or mariadb, and exclude, if_present, schedule and one_file_system may be left out",
+        _backup_classes,
+    ),
+    "retention": (
+        "a dictionary of tags and days, no fewer than %s" % ", ".join("%s: %d" % pair for pair in KEPT_DAYS.items()),
+        _retention,
+    ),
+    "retention_classes": (
+        "a dictionary of classes and what retention is, such as {logs: {full: 366}}",
+        lambda v: isinstance(v, dict) and all(map(_retention, v.values())),
+    ),
+    "figures": (
+        "a dictionary of names and whole numbers",
+        lambda v: (
+            isinstance(v, dict) and all(NAME.fullmatch(str(n)) and _whole(f) and int(f) > 0 for n, f in v.items())
+        ),
+    ),
+    "backup_copy": (
+        "empty, {type: sftp, host: NAME, user: NAME, host_key: ssh-ed25519 AAAA..., path: PATH} or "
+        "{type: s3, endpoint: URL, access_key_id: ID, path: BUCKET/FOLDER}",
+        _backup_copy,
+    ),
+    "recipients": (
+        "a list of public keys of age(1) or SSH",
+        lambda v: isinstance(v, list) and all(isinstance(r, str) and re.fullmatch(RECIPIENT, r) for r in v),
+    ),
     "address": (
         "a mail address such as kijun@example.com",
         lambda v: isinstance(v, str) and re.fullmatch(MAIL_ADDRESS, v) is not None,
@@ -408,6 +506,14 @@ def _said(value: Any, limit: dict[str, Any]) -> str:
     return repr(value)
 
 
+def _roles() -> list[str]:
+    """The roles of this collection."""
+    try:
+        return sorted(os.listdir(os.path.join(os.path.dirname(__file__), "..", "..", "roles")))
+    except OSError:
+        return []
+
+
 def complaints(role: str, limits: dict[str, dict[str, Any]], values: dict[str, Any], present: list[str]) -> list[str]:
     """What is wrong with the variables of a role.
 
@@ -426,8 +532,10 @@ def complaints(role: str, limits: dict[str, dict[str, Any]], values: dict[str, A
         for name, limit in limits.items()
         if not within(values.get(name), limit)
     ]
+    # Those of a role whose name begins with this one's are that role's.
+    others = tuple("%s_" % other for other in _roles() if other.startswith(role + "_"))
     for name in present:
-        if name.startswith(role + "_") and name not in limits:
+        if name.startswith(role + "_") and name not in limits and not name.startswith(others):
             meant = difflib.get_close_matches(name, limits, 1)
             hint = "; did you mean %s?" % meant[0] if meant else ""
             wrong.append("%s is not a variable of role %s%s" % (name, role, hint))

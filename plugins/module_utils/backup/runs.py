@@ -28,6 +28,7 @@ from .restic import (
 )
 
 LOCK = "/run/kijun-backup.lock"
+STATE_OF_SYSTEM = "/var/lib/kijun/system-state/state.json"
 TAGS = ("full", "incremental", "differential", "before-change", "after-change")
 BLOCK = 1 << 20
 SAMPLES = 24
@@ -145,7 +146,7 @@ class Backups:
                 [], marks, host=self.host, feed=dumped(about["method"]), name=FILES[about["method"]]
             )
         if about["name"] == "system":
-            note_state(os.path.join(os.path.dirname(self.state), "system-state.json"))
+            note_state(STATE_OF_SYSTEM)
         paths = [path for path in about["paths"] if os.path.lexists(path)]
         if not paths:
             raise BackupError("%s: none of %s is there" % (about["name"], ", ".join(about["paths"])))
