@@ -11,6 +11,7 @@ from ansible.module_utils.parsing.convert_bool import boolean
 from ansible.plugins.action import ActionBase
 from ansible.utils.vars import load_extra_vars
 
+from ..plugin_utils.journal.opening import CURRENT
 from ..plugin_utils.run_id import run_id
 
 PRODUCTION = "production"
@@ -56,6 +57,8 @@ class ActionModule(ActionBase):
         confirmed = boolean(given.get("kijun_change_confirmed", False), strict=False)
         hosts = [str(name) for name in variables["ansible_play_hosts_all"]]
         names = environments(hosts, variables["hostvars"])
+        if PRODUCTION in names:
+            check_journal()
         if not self._task.check_mode:
             refuse_mixture(names)
             if PRODUCTION in names:
@@ -90,6 +93,17 @@ class ActionModule(ActionBase):
             answer = b""
         if answer.strip() != PRODUCTION.encode():
             raise AnsibleActionFail("the change of production was not confirmed; nothing was changed")
+
+
+def check_journal() -> None:
+    """Refuse a run on production that does not stand in the operations journal.
+
+    Raises:
+        AnsibleActionFail: it does not.
+    """
+    refusal = CURRENT.refusal()
+    if refusal:
+        raise AnsibleActionFail(refusal)
 
 
 def check_ticket(ticket: str, pattern: str) -> None:
