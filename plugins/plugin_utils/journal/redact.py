@@ -33,8 +33,8 @@ _RULES = (
     # JSON Web Tokens, and the tokens of well-known services.
     (re.compile(r"\beyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]*"), HIDDEN),
     (re.compile(r"\b(?:AKIA|ASIA)[A-Z0-9]{16}\b|\bgh[opusr]_[A-Za-z0-9]{20,}|\bxox[abpr]-[A-Za-z0-9-]{10,}"), HIDDEN),
-    # A line of a key whose first line is not in sight.
-    (re.compile(r"(?m)^([+\- ]?\s*)[A-Za-z0-9+/]{60,}={0,2}$"), r"\1" + HIDDEN),
+    # A line of a key whose first line is not in sight; hashes in hexadecimal stay.
+    (re.compile(r"(?m)^([+\- ]?\s*)(?![0-9a-f]+$)[A-Za-z0-9+/]{60,}={0,2}$"), r"\1" + HIDDEN),
     # name = value, name: value, "name": "value", and name value where the name is a whole word of a configuration.
     (
         re.compile(
