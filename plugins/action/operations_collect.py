@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Brings what hosts tell to the operations journal; the documentation stands in plugins/modules/operations_collect.py."""
+"""Brings what hosts tell to the journal; the documentation stands in plugins/modules/operations_collect.py."""
 
 from __future__ import annotations
 
@@ -10,6 +10,9 @@ from typing import Any
 from ..plugin_utils.journal.collected import entries_of, own, spare
 from ..plugin_utils.journal.entries import asked
 from ..plugin_utils.journal.words import BOOK
+from ..plugin_utils.ledger.engine import Ledger
+from ..plugin_utils.ledger.errors import Refused
+from ..plugin_utils.ledger.event import Event
 from ..plugin_utils.ledger_action import CHANGE_ARGUMENTS, LedgerAction
 
 
@@ -20,6 +23,7 @@ class ActionModule(LedgerAction):
         """Enter it."""
         variables = task_vars or {}
         result = super().run(tmp, variables)
+        self.check_settings(variables, "operations_journal")
         arguments = self.arguments(
             {
                 "read": {"type": "dict", "required": True},
@@ -33,10 +37,7 @@ class ActionModule(LedgerAction):
         with self.ledger(arguments, variables) as ledger:
             ids = {str(entry["id"]) for entry in entries} | {spare(entry) for entry in entries}
             known = {state.key: state for state in ledger.find(BOOK, ids)}
-            wanted = asked(own(entries, known), {}, now)
-            events = ledger.append(
-                BOOK, wanted.changes, self.actor(arguments, variables), dry_run=self._task.check_mode
-            )
+            events = self._entered(ledger, own(entries, known), self.actor(arguments, variables), problems)
             if events and not self._task.check_mode:
                 self.tell_checkpoint(ledger, BOOK, variables, result)
         counts: dict[str, int] = {}
@@ -51,6 +52,26 @@ class ActionModule(LedgerAction):
             problems=problems,
         )
         return result
+
+    def _entered(self, ledger: Ledger, entries: list[dict[str, Any]], actor: str, problems: list[str]) -> list[Event]:
+        """Enter what can be: what one host tells wrongly keeps nothing of the others out."""
+        now = datetime.datetime.now(datetime.UTC)
+        while True:
+            try:
+                changes = asked(entries, {}, now, collected=True).changes
+                return ledger.append(BOOK, changes, actor, dry_run=self._task.check_mode)
+            except Refused as refused:
+                left = _without(entries, refused, problems)
+                if len(left) == len(entries):
+                    raise
+                entries = left
+
+
+def _without(entries: list[dict[str, Any]], refused: Refused, problems: list[str]) -> list[dict[str, Any]]:
+    """The entries that were not refused."""
+    wrong = {problem.key for problem in refused.problems}
+    problems += ["not taken: %s" % (problem,) for problem in refused.problems]
+    return [entry for entry in entries if str(entry["id"]) not in wrong]
 
 
 def _plain(value: Any) -> Any:

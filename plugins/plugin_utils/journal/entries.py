@@ -7,7 +7,7 @@ import datetime
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from ..ledger.book import Change, State
+from ..ledger.book import Change, State, is_same_person
 from ..ledger.errors import Problem, Refused
 from ..ledger.event import timestamp
 from .redact import redacted
@@ -62,6 +62,7 @@ def asked(
     known: Mapping[str, State],
     now: datetime.datetime,
     committee: Iterable[str] = (),
+    collected: bool = False,
 ) -> Asked:
     """What entries ask for.
 
@@ -70,6 +71,7 @@ def asked(
         known: id -> the entry of the journal, where there is one.
         now: the time.
         committee: who may inspect; anybody, where nobody is named.
+        collected: whether hosts told them: what happened is entered, also where it should not have.
 
     Raises:
         Refused: they are not of that form; all problems are in it.
@@ -94,7 +96,7 @@ def asked(
             name, _, reason = str(error).partition(": ")
             problems.append(Problem(row, identity, name, _short(entry.get(name)), reason, CLAUSE))
             continue
-        problems += _unallowed(row, identity, payload, committee)
+        problems += [] if collected else _unallowed(row, identity, payload, committee)
         if identity in known or identity in seen:
             stands = known[identity].fields if identity in known else payload
             names = {"hosts" if name == "host" else name for name in entry} & payload.keys() - {"at"}
@@ -181,6 +183,9 @@ def _unallowed(row: int, identity: str, payload: Mapping[str, Any], committee: I
     """What is wrong with an inspection, or a correction."""
     problems = []
     members = list(committee)
+    if payload["implementer"] and is_same_person(payload["implementer"], payload["confirmer"]):
+        reason = "nobody confirms what they do themselves"
+        problems.append(Problem(row, identity, "confirmer", payload["confirmer"], reason, "GL-3.2-4"))
     if payload["kind"] == "inspection":
         if not payload["actor"]:
             problems.append(Problem(row, identity, "actor", "", "an inspection names who inspected", "SM-4.11-3"))

@@ -11,7 +11,7 @@ from typing import Annotated, Any, ClassVar, Literal
 import pydantic
 
 from ...journal.words import KINDS, LONGEST_DETAILS, RELEASES, TIME
-from ..book import ANY, Action, Book, Change, Moment, State, is_same_person
+from ..book import ANY, Action, Book, Change, Moment, State
 from ..errors import Problem
 from .values import Name, Names, Text
 
@@ -299,14 +299,11 @@ class Operations(Book):
         return {"resolved_by": said_by, "resolved_at": moment.at}
 
     def check(self, change: Change, before: State, after: dict[str, Any], moment: Moment) -> Iterable[Problem]:
-        """Ends come after beginnings, changes are confirmed by somebody else, and words are of the right entries."""
+        """Ends come after beginnings, runs enter themselves, and words are of the right entries."""
         if after["until"] and after["until"] < after["at"]:
             yield change.problem("until", after["until"], "is before its beginning, %s" % after["at"], CLAUSE)
         if change.action == "record" and after["kind"] == "run":
             yield change.problem("kind", "run", "runs are entered by the callback operations_journal", CLAUSE)
-        implementer, confirmer = after["implementer"], after["confirmer"]
-        if change.action in ("open", "record") and implementer and is_same_person(implementer, confirmer):
-            yield change.problem("confirmer", confirmer, "nobody confirms what they do themselves", "GL-3.2-1")
         kinds = KINDS_OF.get(change.action, KINDS)
         if after["kind"] not in kinds:
             reason = "%s is for %s" % (change.action, ", ".join(kinds))
