@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from typing import Any
 
 from ansible.errors import AnsibleActionFail, AnsiblePromptInterrupt, AnsiblePromptNoninteractive
@@ -18,6 +19,9 @@ PRODUCTION = "production"
 
 FACT = "kijun_change"
 """The fact that says what was let pass in which run."""
+
+REPORT_WANTED = "kijun_change_test_report_required"
+"""The inventory's variable: production is changed only with the name of a test report and of who decided from it."""
 
 NAMED = 5
 """How many hosts the question names."""
@@ -63,6 +67,8 @@ class ActionModule(ActionBase):
             refuse_mixture(names)
             if PRODUCTION in names:
                 check_ticket(ticket, arguments["ticket_pattern"])
+                if boolean(self._templar.template(variables.get(REPORT_WANTED, False)), strict=False):
+                    check_test_report(given)
                 if not confirmed and not any(passed(variables["hostvars"][host], ticket) for host in hosts):
                     self._ask(hosts, ticket, arguments["timeout"])
         result.update(changed=False, environment=", ".join(sorted(map(str, names))), ticket=ticket)
@@ -104,6 +110,24 @@ def check_journal() -> None:
     refusal = CURRENT.refusal()
     if refusal:
         raise AnsibleActionFail(refusal)
+
+
+def check_test_report(given: Mapping[str, Any]) -> None:
+    """Refuse a release to production that nobody decided from a test report.
+
+    Args:
+        given: the variables that were given with the run.
+
+    Raises:
+        AnsibleActionFail: it does not name the report, or who decided.
+    """
+    wanted = {"kijun_change_test_report": "MR-11-1", "kijun_change_decided_by": "MR-11-2"}
+    lacking = [(name, clause) for name, clause in wanted.items() if not str(given.get(name) or "").strip()]
+    if lacking:
+        raise AnsibleActionFail(
+            "this run changes production, and the inventory asks for a test report (%s): give %s with the run"
+            % (REPORT_WANTED, " and ".join("-e %s=... (clause %s)" % pair for pair in lacking))
+        )
 
 
 def check_ticket(ticket: str, pattern: str) -> None:
