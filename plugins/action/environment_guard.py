@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from typing import Any
 
 from ansible.errors import AnsibleActionFail, AnsiblePromptInterrupt, AnsiblePromptNoninteractive
@@ -11,12 +12,16 @@ from ansible.module_utils.parsing.convert_bool import boolean
 from ansible.plugins.action import ActionBase
 from ansible.utils.vars import load_extra_vars
 
+from ..plugin_utils.journal.opening import CURRENT
 from ..plugin_utils.run_id import run_id
 
 PRODUCTION = "production"
 
 FACT = "kijun_change"
 """The fact that says what was let pass in which run."""
+
+REPORT_WANTED = "kijun_change_test_report_required"
+"""The inventory's variable: production is changed only with the name of a test report and of who decided from it."""
 
 NAMED = 5
 """How many hosts the question names."""
@@ -56,10 +61,14 @@ class ActionModule(ActionBase):
         confirmed = boolean(given.get("kijun_change_confirmed", False), strict=False)
         hosts = [str(name) for name in variables["ansible_play_hosts_all"]]
         names = environments(hosts, variables["hostvars"])
+        if PRODUCTION in names:
+            check_journal()
         if not self._task.check_mode:
             refuse_mixture(names)
             if PRODUCTION in names:
                 check_ticket(ticket, arguments["ticket_pattern"])
+                if boolean(self._templar.template(variables.get(REPORT_WANTED, False)), strict=False):
+                    check_test_report(given)
                 if not confirmed and not any(passed(variables["hostvars"][host], ticket) for host in hosts):
                     self._ask(hosts, ticket, arguments["timeout"])
         result.update(changed=False, environment=", ".join(sorted(map(str, names))), ticket=ticket)
@@ -90,6 +99,35 @@ class ActionModule(ActionBase):
             answer = b""
         if answer.strip() != PRODUCTION.encode():
             raise AnsibleActionFail("the change of production was not confirmed; nothing was changed")
+
+
+def check_journal() -> None:
+    """Refuse a run on production that does not stand in the operations journal.
+
+    Raises:
+        AnsibleActionFail: it does not.
+    """
+    refusal = CURRENT.refusal()
+    if refusal:
+        raise AnsibleActionFail(refusal)
+
+
+def check_test_report(given: Mapping[str, Any]) -> None:
+    """Refuse a release to production that nobody decided from a test report.
+
+    Args:
+        given: the variables that were given with the run.
+
+    Raises:
+        AnsibleActionFail: it does not name the report, or who decided.
+    """
+    wanted = {"kijun_change_test_report": "MR-11-1", "kijun_change_decided_by": "MR-11-2"}
+    lacking = [(name, clause) for name, clause in wanted.items() if not str(given.get(name) or "").strip()]
+    if lacking:
+        raise AnsibleActionFail(
+            "this run changes production, and the inventory asks for a test report (%s): give %s with the run"
+            % (REPORT_WANTED, " and ".join("-e %s=... (clause %s)" % pair for pair in lacking))
+        )
 
 
 def check_ticket(ticket: str, pattern: str) -> None:

@@ -17,7 +17,13 @@ description:
     environment's name; anywhere else, and where nobody answers, the confirmation is given with the run.
   - Both are extra variables (C(-e), survey answers of AWX), C(kijun_change_ticket) and C(kijun_change_confirmed). They
     count only as such, so an inventory cannot confirm once and for all.
-  - A check run (C(--check)) changes nothing and needs neither.
+  - Where the inventory sets C(kijun_change_test_report_required), a run on production also names the report on tests
+    from which it was decided that it goes ahead (C(kijun_change_test_report)) and who decided that
+    (C(kijun_change_decided_by)), as extra variables.
+  - A check run (C(--check)) changes nothing and needs none of these.
+  - Any run on production must stand in the operations journal, and so needs the callback
+    P(kijun.baseline.operations_journal#callback) and its ledger. Where the ledger itself is to be repaired, the extra
+    variable C(kijun_journal_emergency) says why it goes on without.
 options:
   ticket_pattern:
     description: What a ticket looks like, a regular expression for all of it.

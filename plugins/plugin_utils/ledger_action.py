@@ -103,6 +103,23 @@ class LedgerAction(ActionBase):
         makers = {"accounts": self._account_context, "exceptions": self._exception_context}
         return makers[book](variables) if book in makers else None
 
+    def check_settings(self, variables: Mapping[str, Any], role: str) -> None:
+        """Hold a role's variables against its limits, where the role is in sight.
+
+        Args:
+            variables: the task's.
+            role: the role.
+
+        Raises:
+            AnsibleActionFail: one is not what it may be.
+        """
+        limits = self.variable(variables, "__%s_limits" % role, {})
+        values = {name: self.variable(variables, name, None) for name in limits}
+        known = {name: limits[name] for name in limits if values[name] is not None}
+        wrong = complaints(role, known, values, list(variables))
+        if wrong:
+            raise AnsibleActionFail("; ".join(wrong))
+
     def _account_context(self, variables: Mapping[str, Any]) -> AccountContext:
         groups = {name: frozenset(hosts) for name, hosts in variables.get("groups", {}).items()}
         hosts = {host: frozenset({host}) for host in groups.get("all", ())}

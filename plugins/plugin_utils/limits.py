@@ -316,6 +316,16 @@ TYPES: dict[str, tuple[str, Callable[[Any], bool]]] = {
         "a list of people's names",
         lambda v: isinstance(v, list) and all(isinstance(name, str) and name.strip() for name in v),
     ),
+    "month": (
+        "a month such as 2026-11, or empty",
+        lambda v: isinstance(v, str) and re.fullmatch(r"(?:[0-9]{4}-(?:0[1-9]|1[0-2]))?", v) is not None,
+    ),
+    "inspection": (
+        "empty, or who inspected and how it ended, such as {by: kato, outcome: accepted, note: ..., orders: [...]}",
+        lambda v: (
+            isinstance(v, dict) and (not v or {"by", "outcome"} <= v.keys() <= {"by", "outcome", "note", "orders"})
+        ),
+    ),
     "sources": (
         "a list of time sources such as {name: time.example.com, nts: true}",
         lambda v: isinstance(v, list) and all(map(_source, v)),

@@ -19,7 +19,15 @@ def run_id() -> str:
 
     Plugins work in processes that the run forks, so the run is the parent: its number and start, on this machine.
     """
-    parent = os.getppid()
-    stat = Path(f"/proc/{parent}/stat").read_text(encoding="utf-8")
+    return id_of(os.getppid())
+
+
+def id_of(process: int) -> str:
+    """Name the run that a process is; it must be the one of ansible-playbook itself.
+
+    Args:
+        process: its number.
+    """
+    stat = Path(f"/proc/{process}/stat").read_text(encoding="utf-8")
     started = stat.rpartition(")")[2].split()[STARTED - 2]
-    return hashlib.sha256(f"{socket.gethostname()} {parent} {started}".encode()).hexdigest()[:16]
+    return hashlib.sha256(f"{socket.gethostname()} {process} {started}".encode()).hexdigest()[:16]

@@ -12,6 +12,7 @@ from typing import Any
 
 import pexpect
 import pytest
+from ansible_collections.kijun.baseline.plugins.plugin_utils.ledger import migrate
 from kijun_hosts import ANSIBLE_PLAYBOOK
 from kijun_lab import identity
 
@@ -22,6 +23,17 @@ Verdicts = Callable[[str], dict[str, str]]
 CONVERGE = "molecule/environment_marker/converge.yml"
 RED = "\x1b[1;97;41m[PRODUCTION]\x1b[0m "
 YELLOW = "\x1b[1;30;43m[STAGING]\x1b[0m "
+
+
+@pytest.fixture(autouse=True, scope="module")
+def journal(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """A ledger: no run on production starts without its entry in the operations journal."""
+    url = f"sqlite:///{tmp_path_factory.mktemp('ledger') / 'ledger.sqlite'}"
+    migrate.upgrade(url)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("KIJUN_LEDGER_URL", url)
+        patch.setenv("KIJUN_JOURNAL", "yes")
+        yield
 
 
 def command(machine: Machine, playbook: str, *arguments: str) -> list[str]:

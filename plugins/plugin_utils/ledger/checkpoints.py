@@ -3,12 +3,12 @@
 
 from __future__ import annotations
 
-import os
 import re
 import syslog
 
 from .engine import Checkpoint
 from .errors import LedgerError
+from .light import append_line, checkpoint_line
 
 LINE = re.compile(
     r"kijun-ledger checkpoint book=(?P<book>\S+) count=(?P<count>[0-9]{1,18}) head=(?P<head>[0-9a-f]{64})"
@@ -18,12 +18,7 @@ LINE = re.compile(
 
 def line_of(checkpoint: Checkpoint) -> str:
     """A checkpoint as one line of a log."""
-    return "kijun-ledger checkpoint book=%s count=%d head=%s at=%s" % (
-        checkpoint.book,
-        checkpoint.count,
-        checkpoint.head,
-        checkpoint.at,
-    )
+    return checkpoint_line(checkpoint)
 
 
 def emit(checkpoint: Checkpoint, path: str | None, to_syslog: bool) -> None:
@@ -39,14 +34,7 @@ def emit(checkpoint: Checkpoint, path: str | None, to_syslog: bool) -> None:
     """
     line = line_of(checkpoint)
     if path is not None:
-        try:
-            descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o640)
-            with os.fdopen(descriptor, "a", encoding="utf-8") as file:
-                file.write(line + "\n")
-                file.flush()
-                os.fsync(file.fileno())
-        except OSError as error:
-            raise LedgerError("the checkpoint cannot be written to %s: %s" % (path, error.strerror)) from None
+        append_line(path, line)
     if to_syslog:
         syslog.openlog("kijun", 0, syslog.LOG_AUTH)
         syslog.syslog(syslog.LOG_NOTICE, line)

@@ -1,20 +1,23 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A small book of a ledger in a file, verified and read by the standard library alone.
+"""What every run reads of a ledger and writes to it, without the engine.
 
 The engine does the same and more, and loading it takes 0.4 s of processor time (SQLAlchemy, pydantic): as much as the
-audit of two hosts. What every run reads, the exceptions, is read here instead where it can be. Tests hold both equal.
+audit of two hosts. The exceptions, which every run reads, are read here by the standard library alone where they can
+be, and the entry that every run makes in the operations journal is written here. Tests hold both equal.
 """
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import sqlite3
-from collections.abc import Iterable
-from typing import Any
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
 
-from .errors import Broken, Unreachable
-from .event import GENESIS, chain_hash
+from .errors import Broken, LedgerError, Problem, Refused, Unreachable
+from .event import GENESIS, Event, chain_hash, timestamp
 
 REVISION = "0002"
 """The newest revision of the tables, which this version reads and writes; see `migrations`."""
@@ -23,6 +26,49 @@ PATIENCE = 60
 """Seconds that a reader waits for a writer, and one writer for the others."""
 
 PREFIX = "sqlite:///"
+TEAMS = "postgresql+psycopg://"
+
+WAIT = 10
+"""Seconds that a run waits for the ledger before it does without."""
+
+
+class Entry(NamedTuple):
+    """An entry that is written here.
+
+    Attributes:
+        book: its book.
+        key: its key.
+        action: what is done to it.
+        before: the status that it must have; an empty text for one that must not be there yet.
+        fields: the fields that are set, with its status; whoever writes here keeps to the book's model without it.
+        ticket: the ticket behind it.
+        approver: who approved it.
+    """
+
+    book: str
+    key: str
+    action: str
+    before: str
+    fields: dict[str, Any]
+    ticket: str = ""
+    approver: str = ""
+
+
+@dataclass(frozen=True)
+class Mark:
+    """What a book's chain was after something was written.
+
+    Attributes:
+        book: the book.
+        count: how many events it had.
+        head: hash of the newest, in hexadecimal.
+        at: when, as ledgers write times.
+    """
+
+    book: str
+    count: int
+    head: str
+    at: str
 
 
 def reads(url: str) -> bool:
@@ -104,3 +150,215 @@ def _event(record: Any) -> dict[str, Any]:
     if not isinstance(event, dict):
         raise Broken("%.80r is no record of an event" % (record,))
     return event
+
+
+def writes(url: str) -> bool:
+    """Whether an address is one that `append` takes: a plain path, or PostgreSQL's.
+
+    Args:
+        url: the ledger's address.
+    """
+    return reads(url) or url.startswith((TEAMS, "postgresql://"))
+
+
+def shown(url: str) -> str:
+    """A ledger's address without what may be a secret in it, fit to be shown.
+
+    Args:
+        url: the address.
+    """
+    scheme, mark, rest = url.partition("://")
+    if not mark:
+        return "(an address that is not of the form dialect://...)"
+    place = rest.partition("?")[0]
+    user, at, host = place.rpartition("@")
+    return "%s://%s%s" % (scheme, user.partition(":")[0] + at if at else "", host)
+
+
+def append(url: str, entries: Sequence[Entry], actor: str) -> list[Mark]:
+    """Write entries: all of them, or none.
+
+    Args:
+        url: the ledger's address, one that `writes` takes.
+        entries: what is written, in order; they may be of several books.
+        actor: who does it.
+
+    Returns:
+        What the books' chains are then.
+
+    Raises:
+        Refused: an entry has another status than it must have.
+        Broken: the database contradicts itself.
+        Unreachable: it does not answer, or is no ledger of this version.
+    """
+    at = timestamp()
+    with _writing(url) as database:
+        marks = {}
+        for entry in entries:
+            count, digest = _append(database, entry, actor, at)
+            marks[entry.book] = Mark(entry.book, count, digest.hex(), at)
+    return list(marks.values())
+
+
+class _Database:
+    """A transaction that writes, on either database."""
+
+    def __init__(self, connection: Any, is_team: bool) -> None:
+        self.connection, self.is_team = connection, is_team
+
+    def run(self, statement: str, *values: Any) -> Any:
+        """Run a statement; its values stand where it has question marks."""
+        return self.connection.execute(statement.replace("?", "%s") if self.is_team else statement, values)
+
+
+@contextlib.contextmanager
+def _writing(url: str) -> Iterator[_Database]:
+    if reads(url):
+        with _file(url) as database:
+            yield database
+    elif writes(url):
+        with _server(url) as database:
+            yield database
+    else:
+        raise Unreachable("%s: a ledger is on sqlite:///PATH or postgresql+psycopg://..." % shown(url))
+
+
+@contextlib.contextmanager
+def _file(url: str) -> Iterator[_Database]:
+    path = url.removeprefix(PREFIX)
+    if not os.path.isfile(path):
+        raise Unreachable(
+            "the ledger at %s cannot be used: there is no such file; playbooks/ledger_migrate.yml makes one" % url
+        )
+    try:
+        connection = sqlite3.connect(path, timeout=WAIT, isolation_level=None)
+        try:
+            connection.execute("PRAGMA synchronous = FULL")  # as the engine's own connections have it
+            connection.execute("BEGIN IMMEDIATE")
+            _check_revision(connection, url)
+            yield _Database(connection, False)
+            connection.execute("COMMIT")
+        finally:
+            connection.close()
+    except sqlite3.IntegrityError as error:
+        raise Broken("the ledger refused what its own head asked for: %s" % error) from None
+    except sqlite3.Error as error:
+        raise Unreachable("the ledger at %s cannot be used: %s" % (url, error)) from None
+
+
+@contextlib.contextmanager
+def _server(url: str) -> Iterator[_Database]:
+    try:
+        import psycopg
+    except ImportError:
+        raise Unreachable("the ledger at %s cannot be used: psycopg is not installed" % shown(url)) from None
+    address = url.replace(TEAMS, "postgresql://", 1)
+    try:
+        with psycopg.connect(
+            address,
+            connect_timeout=WAIT,
+            application_name="kijun-ledger",
+            options="-c lock_timeout=%ds" % WAIT,
+        ) as connection:
+            row = connection.execute("SELECT version_num FROM alembic_version").fetchone()
+            if row is None or row[0] != REVISION:
+                reason = "its tables are of revision %s, not %s; run playbooks/ledger_migrate.yml"
+                raise Unreachable(
+                    "the ledger at %s cannot be used: %s" % (shown(url), reason % (row[0] if row else "none", REVISION))
+                )
+            yield _Database(connection, True)
+    except psycopg.errors.IntegrityError as error:
+        raise Broken("the ledger refused what its own head asked for: %s" % error) from None
+    except psycopg.ProgrammingError as error:
+        # Of an address that cannot be read, it would repeat parts.
+        reason = str(error).strip() if error.sqlstate else "its address cannot be read"
+        raise Unreachable("the ledger at %s cannot be used: %s" % (shown(url), reason)) from None
+    except psycopg.Error as error:
+        raise Unreachable("the ledger at %s cannot be used: %s" % (shown(url), str(error).strip())) from None
+
+
+def _append(database: _Database, entry: Entry, actor: str, at: str) -> tuple[int, bytes]:
+    """Write one entry behind the newest of its book, which is locked until the end of the transaction."""
+    query = "SELECT count, hash FROM heads WHERE book = ?"
+    if database.is_team:
+        query += " FOR UPDATE"
+    head = database.run(query, entry.book).fetchone()
+    if head is None:
+        start = "INSERT INTO heads (book, count, hash) VALUES (?, 0, ?) ON CONFLICT DO NOTHING"
+        database.run(start, entry.book, GENESIS)
+        head = database.run(query, entry.book).fetchone()
+    count, previous = head[0], bytes(head[1])
+    version, before = _state(database, entry)
+    after = {**before, **entry.fields}
+    event = Event(
+        sequence=count + 1,
+        book=entry.book,
+        key=entry.key,
+        version=version + 1,
+        action=entry.action,
+        payload={name: value for name, value in after.items() if before.get(name, ...) != value},
+        actor=actor,
+        approver=entry.approver,
+        ticket=entry.ticket,
+        at=at,
+        previous=previous,
+    )
+    try:
+        record = event.record()
+    except ValueError as error:
+        raise LedgerError("%s: %s" % (entry.key, error)) from None
+    digest = chain_hash(previous, record.encode())
+    database.run(
+        "INSERT INTO events (book, sequence, record, hash) VALUES (?, ?, ?, ?)",
+        *(entry.book, event.sequence, record, digest),
+    )
+    database.run(
+        "INSERT INTO states (book, key, version, sequence, fields) VALUES (?, ?, ?, ?, ?) "
+        "ON CONFLICT (book, key) DO UPDATE SET version = excluded.version, sequence = excluded.sequence, "
+        "fields = excluded.fields",
+        *(entry.book, entry.key, event.version, event.sequence, json.dumps(after)),
+    )
+    database.run("UPDATE heads SET count = ?, hash = ? WHERE book = ?", event.sequence, digest, entry.book)
+    return event.sequence, digest
+
+
+def _state(database: _Database, entry: Entry) -> tuple[int, dict[str, Any]]:
+    """An entry as it is before it is written."""
+    row = database.run(
+        "SELECT version, fields FROM states WHERE book = ? AND key = ?", entry.book, entry.key
+    ).fetchone()
+    before = json.loads(row[1]) if row and isinstance(row[1], str) else dict(row[1]) if row else {}
+    status = before.get("status", "")
+    if status != entry.before:
+        reason = "%s is for an entry that is %s" % (entry.action, entry.before or "not there yet")
+        raise Refused([Problem(None, entry.key, "status", status or "not in the ledger", reason)])
+    return (row[0] if row else 0), before
+
+
+def checkpoint_line(mark: Mark | Any) -> str:
+    """A book's count and head as one line of a log.
+
+    Args:
+        mark: a `Mark`, or the engine's checkpoint.
+    """
+    return "kijun-ledger checkpoint book=%s count=%d head=%s at=%s" % (mark.book, mark.count, mark.head, mark.at)
+
+
+def append_line(path: str, line: str) -> None:
+    """Put a line at the end of a file; made with mode 0640 when it is not there.
+
+    Args:
+        path: the file.
+        line: the line.
+
+    Raises:
+        LedgerError: it cannot be written.
+    """
+    try:
+        descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o640)
+        with os.fdopen(descriptor, "a", encoding="utf-8") as file:
+            file.write(line + "\n")
+            file.flush()
+            os.fsync(file.fileno())
+    except OSError as error:
+        raise LedgerError("the checkpoint cannot be written to %s: %s" % (path, error.strerror)) from None

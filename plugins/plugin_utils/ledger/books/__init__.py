@@ -8,9 +8,20 @@ from .access_designs import AccessDesigns
 from .accounts import Accounts
 from .exceptions import Exceptions
 from .log_findings import LogFindings
+from .operations import Operations
 from .reconciliations import Reconciliations
+from .work_trails import WorkTrails
 
 BOOKS: dict[str, Book] = {
-    book.name: book for book in (AccessDesigns(), Accounts(), Exceptions(), LogFindings(), Reconciliations())
+    book.name: book
+    for book in (
+        AccessDesigns(),
+        Accounts(),
+        Exceptions(),
+        LogFindings(),
+        Operations(),
+        Reconciliations(),
+        WorkTrails(),
+    )
 }
 """Every book by its name."""
