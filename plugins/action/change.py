@@ -81,7 +81,7 @@ class ActionModule(GuardedAction):
         return result
 
     def _begin(self, arguments: Json, variables: Json) -> Json:
-        opened = self._do(["begin"], self._said(arguments))
+        opened = self._do(["begin"], self._said(arguments, variables))
         return {"changed": True, "begun": True, "backups": opened["before"]}
 
     def _prove_sound(self, arguments: Json, variables: Json) -> Json:
@@ -113,7 +113,7 @@ class ActionModule(GuardedAction):
             return {"failed": True, "msg": f"the connection was lost while the change was ended: {error}"}
 
     def _undo(self, arguments: Json, variables: Json) -> Json:
-        asked = {**self._said(arguments), "over_later": arguments["over_later"]}
+        asked = {**self._said(arguments, variables), "over_later": arguments["over_later"]}
         return self._told(self._do(["undo", arguments["change"]], asked), variables)
 
     def _take_back(self, arguments: Json, variables: Json) -> Json:
@@ -128,7 +128,7 @@ class ActionModule(GuardedAction):
                         self._do(["roll-back", change, "--why", arguments["why"] or "it failed"]), variables
                     )
                 last = status["last"] or {}
-                if last.get("id") == change:
+                if last.get("change") == change:
                     return self._told(last, variables, by_itself=True)
                 return {"msg": "nothing of this change is on this host", "entry": None}
             except AnsibleConnectionFailure as error:
@@ -154,10 +154,11 @@ class ActionModule(GuardedAction):
             **{name: back.get(name, []) for name in ("replaced", "removed", "attributes")},
         }
 
-    def _said(self, arguments: Json) -> Json:
+    def _said(self, arguments: Json, variables: Json) -> Json:
         """What kijun-change is told of a change that begins."""
         names = ("ticket", *about.TEXTS, "classes", "seconds")
-        return {**{name: arguments[name] for name in names}, "id": self.id, "clock": time.time()}
+        said = {name: arguments[name] for name in names}
+        return {**said, "id": self.id, "host": variables["inventory_hostname"], "clock": time.time()}
 
     def _do(self, words: list[str], asked: Json | None = None) -> Json:
         """Have kijun-change do something on the host."""

@@ -3,9 +3,12 @@
 
 from __future__ import annotations
 
+import datetime
 import re
 from collections.abc import Mapping, Sequence
 from typing import Any
+
+from .journal.collected import entries_of
 
 Json = dict[str, Any]
 
@@ -98,48 +101,26 @@ def of_host(outcome: Mapping[str, Any] | None, name: str) -> list[str]:
 
 
 def entry(host: str, ended: Mapping[str, Any]) -> Json:
-    """A change's entry in the operations journal.
+    """A change's entry in the operations journal, the same that is collected from the host later.
 
     Args:
         host: the host.
         ended: what kijun-change wrote into its history.
     """
-    kind = str(ended["kind"])
-    return {
-        "id": f"{kind}:{host}:{ended['id']}",
-        "kind": kind,
-        "host": host,
-        "at": ended["started"],
-        "outcome": ended["outcome"],
-        "summary": summary(ended),
-        **{name: ended[name] for name in ("ticket", "implementer", "confirmer")},
-        "details": {
-            name: ended[name]
-            for name in (
-                "impact",
-                "dangers",
-                "way_back",
-                "seconds",
-                "before",
-                "after",
-                "error",
-                "put_back",
-                "units",
-                "of",
-            )
-            if ended.get(name)
-        },
-    }
+    problems: list[str] = []
+    found = entries_of({host: {"history": [dict(ended)]}}, datetime.datetime.now(datetime.UTC), problems)
+    if not found:
+        raise ValueError("; ".join(problems))
+    return found[0]
 
 
 def summary(ended: Mapping[str, Any]) -> str:
     """How a change ended, in a line."""
-    back = ended.get("put_back") or {}
-    paths = len({path for names in back.values() for path in names})
     if ended["outcome"] == "rolled_back":
-        return f"taken back, {paths} paths put back: {ended['error']}"
+        return f"taken back, {ended.get('count', 0)} paths put back: {ended['error']}"
     if ended["kind"] == "rollback":
-        return f"took back {ended['of']}, {paths} paths put back" if ended["outcome"] == "ok" else str(ended["error"])
+        done = f"took back {ended['of']}, {ended.get('count', 0)} paths put back"
+        return done if ended["outcome"] == "ok" else str(ended["error"])
     return "done and stable" if ended["outcome"] == "ok" else str(ended["error"])
 
 

@@ -100,7 +100,8 @@ BAD = {
     "package": "DEBIAN_FRONTEND=noninteractive apt-get purge -y -qq 'nginx*' >/dev/null && rm -rf /etc/nginx",
     "file": "chmod 600 /usr/sbin/nginx && rm -r /usr/share/nginx /etc/nginx/mime.types && systemctl stop nginx",
     "everything": (
-        "useradd -m intruder; echo 'intruder ALL=(ALL) NOPASSWD: ALL' >/etc/sudoers.d/x; ln -sf /dev/null /etc/localtime;"
+        "useradd -m intruder; echo 'intruder ALL=(ALL) NOPASSWD: ALL' >/etc/sudoers.d/x;"
+        "ln -sf /dev/null /etc/localtime;"
         "mkdir -p /opt/new/deep && echo x >/opt/new/deep/'a b [c]*?'; chmod 700 /etc/nginx; rm /etc/nginx/nginx.conf;"
         "printf 'odd\\n' >/etc/nginx/$(printf 'odd\\377name'); chown 1:1 /usr/bin/passwd; systemctl stop nginx"
     ),
@@ -241,7 +242,7 @@ def test_a_change_that_was_ended_is_taken_back_later_and_nothing_else(host: Mach
     steps = [shell("echo 'v2' >/etc/nginx/version; sed -i s/welcome/goodbye/ " + SITE + "; systemctl restart nginx")]
     code, said = change(host, written(tmp_path, "first", steps), kijun_change_smoke_tests=[])
     assert code == 0, said
-    first = status(host)["last"]["id"]
+    first = status(host)["last"]["change"]
     host.ok("echo mine >/etc/nginx/mine")
     code, said = back(host, first)
     assert code == 0, said
@@ -256,7 +257,7 @@ def test_what_was_changed_since_stands_in_the_way(host: Machine, tmp_path: Path)
     before = manifest(host)
     code, said = change(host, written(tmp_path, "first", [shell("echo one >/etc/nginx/version")]))
     assert code == 0, said
-    first = status(host)["last"]["id"]
+    first = status(host)["last"]["change"]
     host.ok("echo two >/etc/nginx/version")
     code, said = back(host, first)
     assert code != 0
@@ -284,7 +285,7 @@ def test_a_batch_that_fails_stops_the_next_one(host: Machine, tmp_path: Path) ->
     kijun_changes.machine("server12").ok("test ! -e /etc/was-here")
     last = [status(kijun_changes.machine(name))["last"] for name in both]
     assert last[0]["outcome"] == "rolled_back"
-    assert (last[1] or {}).get("id") != last[0]["id"]
+    assert (last[1] or {}).get("change") != last[0]["change"]
 
 
 # ---- restoring ----
@@ -292,7 +293,8 @@ def test_a_batch_that_fails_stops_the_next_one(host: Machine, tmp_path: Path) ->
 
 def restore(host: Machine, *more: str, **said: Any) -> tuple[int, str]:
     """Run restore.yml on a host."""
-    done = host.playbook("restore", "-e", json.dumps({f"restore_{name}": value for name, value in said.items()}), *more)
+    given = json.dumps({f"restore_{name}": value for name, value in said.items()})
+    done = host.playbook("restore", "-e", given, *more)
     return done.returncode, done.stdout + done.stderr
 
 

@@ -87,7 +87,8 @@ def test_a_host_that_the_playbook_does_not_know_is_no_success() -> None:
 
 ENDED = {
     **{name: SAID[name] for name in ("ticket", "implementer", "confirmer", "impact", "dangers", "way_back")},
-    "id": "CHG-1042-0123",
+    "id": "CHG-1042-0123@web1",
+    "change": "CHG-1042-0123",
     "kind": "change",
     "started": "2026-11-28T19:00:00Z",
     "seconds": 12.5,
@@ -95,16 +96,31 @@ ENDED = {
     "before": {"system": "aaaa"},
     "after": {},
     "error": "nginx.service has failed",
+    "count": 2,
     "put_back": {"replaced": ["/etc/a"], "removed": [], "attributes": ["/etc", "/etc/a"]},
 }
 
 
 def test_a_change_in_the_journal() -> None:
     entry = about.entry("web1", ENDED)
-    assert (entry["id"], entry["kind"], entry["outcome"]) == ("change:web1:CHG-1042-0123", "change", "rolled_back")
-    assert entry["summary"] == "taken back, 2 paths put back: nginx.service has failed"
+    assert (entry["id"], entry["kind"], entry["outcome"]) == ("CHG-1042-0123@web1", "change", "failed")
     assert entry["details"]["before"] == {"system": "aaaa"}
-    assert "after" not in entry["details"]
+    assert entry["details"]["impact"] == "nobody is logged out"
+    with pytest.raises(ValueError, match="kind"):
+        about.entry("web1", {**ENDED, "kind": "nonsense"})
+
+
+@pytest.mark.parametrize(
+    ("ended", "said"),
+    [
+        (ENDED, "taken back, 2 paths put back: nginx.service has failed"),
+        ({**ENDED, "outcome": "ok"}, "done and stable"),
+        ({**ENDED, "kind": "rollback", "outcome": "ok", "of": "CHG-1"}, "took back CHG-1, 2 paths put back"),
+        ({**ENDED, "kind": "rollback", "outcome": "failed", "of": "CHG-1"}, "nginx.service has failed"),
+    ],
+)
+def test_how_a_change_ended_in_a_line(ended: dict[str, Any], said: str) -> None:
+    assert about.summary(ended) == said
 
 
 class Host:
@@ -124,7 +140,7 @@ class Host:
         return {"snapshot": f"snapshot{len(self.taken)}"}
 
     def begin(self, change_id: str = "one", **more: Any) -> dict[str, Any]:
-        return self.changes.begin({**SAID, "id": change_id, **more})
+        return self.changes.begin({**SAID, "id": change_id, "host": "web1", **more})
 
 
 @pytest.fixture
@@ -233,7 +249,8 @@ def test_a_line_of_the_history_that_was_cut_short_spoils_nothing(host: Host) -> 
         file.write('{"id": "half')
     host.begin("two")
     host.changes.end("two")
-    assert [entry["id"] for entry in host.changes.history()] == ["one", "two"]
+    assert [entry["change"] for entry in host.changes.history()] == ["one", "two"]
+    assert {entry["id"] for entry in host.changes.history()} == {"one@web1", "two@web1"}
 
 
 def test_only_a_change_that_ended_well_is_undone(host: Host) -> None:

@@ -32,6 +32,9 @@ SYSTEM = "system"
 
 BACKUPS = Path("/var/lib/kijun/backup/history.jsonl")
 
+NOTED = 100
+"""Paths that the history names of each thing that was done; restic knows them all."""
+
 SMOKE_SECONDS = 30
 
 KEPT_DAYS = 5 * 366
@@ -86,8 +89,8 @@ class Changes:
         """Back up, prove the backup, and open the change.
 
         Args:
-            asked: `NAMED`, ``classes`` (names of classes of backup; system is among them in any case), ``seconds``
-                that the change may stay open, and ``clock``: the time of who asks.
+            asked: `NAMED`, ``host`` (its name in the inventory), ``classes`` (names of classes of backup; system is
+                among them in any case), ``seconds`` that the change may stay open, and ``clock``: the time of who asks.
 
         Returns:
             The open change.
@@ -106,6 +109,7 @@ class Changes:
             refuse_wrong_clock(asked.get("clock"))
             self._refuse_second(asked["id"])
             change: Json = {name: str(asked[name]) for name in NAMED}
+            change["host"] = str(asked.get("host") or os.uname().nodename)
             change.update(
                 phase="preparing",
                 started=_now(),
@@ -223,7 +227,7 @@ class Changes:
         change = self.open()
         if change is not None and change["id"] == change_id:
             return self.roll_back(change_id, "taken back by %s (%s)" % (asked.get("implementer"), asked.get("ticket")))
-        ended = [entry for entry in self.history() if entry["id"] == change_id and entry["kind"] == "change"]
+        ended = [entry for entry in self.history() if entry["change"] == change_id and entry["kind"] == "change"]
         if not ended or ended[-1]["outcome"] != "ok":
             raise ChangeError("%s is no change that was ended on this host; there are %s" % (change_id, self._known()))
         before, after = ended[-1]["before"][SYSTEM], ended[-1]["after"][SYSTEM]
@@ -302,10 +306,11 @@ class Changes:
             named = "; ".join("%s: %s" % item for item in list(failures.items())[:5])
             raise ChangeError("%d things could not be put back: %s" % (len(failures), named))
         return {
+            "count": len(touched),
             "put_back": {
-                "replaced": done.outcome.replaced,
-                "removed": done.outcome.removed,
-                "attributes": done.outcome.attributes,
+                "replaced": done.outcome.replaced[:NOTED],
+                "removed": done.outcome.removed[:NOTED],
+                "attributes": done.outcome.attributes[:NOTED],
             },
             "units": {"restarted": plan.restart, "started": plan.start, "stopped": plan.stop},
             "restart_needed": services.wants_restart(touched),
@@ -323,6 +328,9 @@ class Changes:
     def _close(self, change: Json, kind: str, outcome: str, **more: Any) -> Json:
         entry = {
             **{name: change[name] for name in NAMED},
+            # The journal has one entry for each host.
+            "id": "%s@%s" % (change["id"], change["host"]),
+            "change": change["id"],
             "kind": kind,
             "started": change["started"],
             "seconds": round(time.time() - moment(change["started"]), 1),
@@ -365,7 +373,7 @@ class Changes:
         return change
 
     def _known(self) -> str:
-        return ", ".join("%s (%s, %s)" % (e["id"], e["kind"], e["outcome"]) for e in self.history()[-5:]) or "none"
+        return ", ".join("%s (%s, %s)" % (e["change"], e["kind"], e["outcome"]) for e in self.history()[-5:]) or "none"
 
     @contextlib.contextmanager
     def _alone(self) -> Iterator[None]:
