@@ -111,3 +111,24 @@ sys.exit(suite.main(["fast"]))
 def test_an_unknown_part_is_refused() -> None:
     with pytest.raises(SystemExit, match="no part nonsense"):
         suite.chosen_parts(["nonsense"])
+
+
+def light(name: str, share: float) -> Part:
+    return Part(name, ("true",), share=share)
+
+
+def test_parts_that_wait_share_a_slot_and_fill_what_is_left() -> None:
+    heavy, half, quarter = light("heavy", 1.0), light("half", 0.5), light("quarter", 0.25)
+    assert suite.next_part([heavy, half], [], 2) is heavy
+    assert suite.next_part([heavy, half], [light("other", 1.0)], 2) is heavy
+    assert suite.next_part([heavy, half], [light("other", 1.0), half], 2) is half, "the first that fits"
+    assert suite.next_part([heavy, half], [light("other", 1.0), half, quarter], 2) is None
+    assert suite.next_part([quarter], [quarter] * suite.MOST, 2) is None
+    assert suite.next_part([light("greedy", 3.0)], [], 2) is not None, "it would never begin"
+    assert suite.next_part([], [heavy], 2) is None
+
+
+def test_every_share_is_of_a_part_and_of_a_slot() -> None:
+    known = {part.name for stages in suite.SUITES.values() for stage in stages for part in stage}
+    assert set(suite.SHARES) <= known
+    assert all(0 < share <= 1 for share in suite.SHARES.values())

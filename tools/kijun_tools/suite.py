@@ -44,11 +44,13 @@ class Part:
         name: what it is called in the summary and on the command line; also its log's name.
         command: program and arguments.
         environment: variables that it gets beside the suite's own.
+        share: the part of a slot that it takes; less than one for what waits more than it works.
     """
 
     name: str
     command: Sequence[str]
     environment: dict[str, str] = field(default_factory=dict)
+    share: float = 1.0
 
 
 class Counts(NamedTuple):
@@ -74,7 +76,8 @@ def pytest(name: str, folder: str, *arguments: str, lab: int | None = None, host
         host: the one host that they attack; one of each release when empty.
     """
     environment = ({} if lab is None else {"KIJUN_LAB": str(lab)}) | ({"KIJUN_HOSTS": host} if host else {})
-    return Part(name, (str(BIN / "python"), "-m", "pytest", f"tests/{folder}", "-v", *arguments), environment)
+    command = (str(BIN / "python"), "-m", "pytest", f"tests/{folder}", "-v", *arguments)
+    return Part(name, command, environment, SHARES.get(name, 1.0))
 
 
 def molecule(scenario: str, lab: int, host: str = "", selected: str = "") -> Part:
@@ -88,7 +91,8 @@ def molecule(scenario: str, lab: int, host: str = "", selected: str = "") -> Par
     """
     given = {"KIJUN_HOSTS": host, "KIJUN_SELECTED": selected}
     environment = {"KIJUN_LAB": str(lab), **{name: value for name, value in given.items() if value}}
-    return Part(f"molecule-{scenario}", ("molecule", "test", "-s", scenario), environment)
+    name = f"molecule-{scenario}"
+    return Part(name, ("molecule", "test", "-s", scenario), environment, SHARES.get(name, 1.0))
 
 
 FORKING = "tests/unit/test_file_transaction.py"
@@ -99,8 +103,20 @@ APART = ("test_guard", "test_server_baseline")
 MODULES = "test_modules or test_config_files or test_facts or test_accounts_module"
 """What of tests/behaviour is about no role; the roles' attacks are run by molecule."""
 
-SLOTS = 2
-"""Parts that run side by side: as many as there are cores. With three, each took half as long again."""
+SLOTS = 2.0
+"""What parts that run side by side may take together: as many slots as there are cores."""
+
+MOST = 5
+"""Parts that run side by side at most, however little they take."""
+
+SHARES = {
+    "guard": 0.3,
+}
+"""Parts that wait for most of their time, for a clock or a refused login -> the part of a slot that they take.
+
+Seconds of a processor, of their processes and their hosts', by seconds of the clock, as measured, and a bit more. What
+is not named takes a whole slot.
+"""
 
 # Parts that stand together run side by side, in this order, as slots get free.
 FAST: list[tuple[Part, ...]] = [
@@ -299,12 +315,30 @@ def interrupt(number: int, frame: FrameType | None) -> None:
     raise Interrupted(signal.Signals(number).name)
 
 
-def run_together(parts: Sequence[Part], slots: int = SLOTS) -> list[Run]:
+def next_part(waiting: Sequence[Part], running: Sequence[Part], slots: float) -> Part | None:
+    """Choose what begins next: the first that fits into what the others leave.
+
+    A part that takes little may overtake one that takes much, but whatever is first begins when nothing else runs.
+
+    Args:
+        waiting: what has not begun, in its order.
+        running: what runs.
+        slots: what may be taken together.
+    """
+    if not running:
+        return next(iter(waiting), None)
+    if len(running) >= MOST:
+        return None
+    free = slots - sum(part.share for part in running) + 1e-6
+    return next((part for part in waiting if part.share <= free), None)
+
+
+def run_together(parts: Sequence[Part], slots: float = SLOTS) -> list[Run]:
     """Run parts side by side and wait for all of them.
 
     Args:
         parts: what to run, in the order in which they begin.
-        slots: how many at once.
+        slots: what those that run at once may take together.
 
     Returns:
         The parts that ran, ended.
@@ -318,9 +352,10 @@ def run_together(parts: Sequence[Part], slots: int = SLOTS) -> list[Run]:
             for run in [run for run in running if run.finished()]:
                 running.remove(run)
                 _tell_end(run)
-            while waiting and len(running) < slots:
-                clear_lab(waiting[0])
-                runs.append(Run(waiting.pop(0)))
+            while part := next_part(waiting, [run.part for run in running], slots):
+                waiting.remove(part)
+                clear_lab(part)
+                runs.append(Run(part))
                 running.append(runs[-1])
                 say(f"{runs[-1].part.name}: started, {runs[-1].log.relative_to(ROOT)}")
             if time.monotonic() - told >= PROGRESS:
