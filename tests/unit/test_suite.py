@@ -113,22 +113,30 @@ def test_an_unknown_part_is_refused() -> None:
         suite.chosen_parts(["nonsense"])
 
 
-def light(name: str, share: float) -> Part:
-    return Part(name, ("true",), share=share)
+def test_one_more_begins_while_the_others_leave_processors_idle(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(suite, "LOOK", 0.1)
+    script = "touch running-$$; sleep 0.5; ls | grep -c '^running-' >>seen; sleep 0.5; rm running-$$"
+    parts = [shell(str(number), script) for number in range(suite.MOST + 3)]
+
+    def most(idle: float) -> int:
+        times = iter(range(10**6))
+        monkeypatch.setattr(suite, "processor_times", lambda: (int(1000 * idle * (now := next(times))), 1000 * now))
+        (tmp_path / "seen").unlink(missing_ok=True)
+        assert all(run.ok() for run in suite.run_together(parts, slots=2))
+        return max(map(int, (tmp_path / "seen").read_text().split()))
+
+    assert most(suite.SPARE - 0.1) == 2
+    assert most(suite.SPARE + 0.1) == suite.MOST
 
 
-def test_parts_that_wait_share_a_slot_and_fill_what_is_left() -> None:
-    heavy, half, quarter = light("heavy", 1.0), light("half", 0.5), light("quarter", 0.25)
-    assert suite.next_part([heavy, half], [], 2) is heavy
-    assert suite.next_part([heavy, half], [light("other", 1.0)], 2) is heavy
-    assert suite.next_part([heavy, half], [light("other", 1.0), half], 2) is half, "the first that fits"
-    assert suite.next_part([heavy, half], [light("other", 1.0), half, quarter], 2) is None
-    assert suite.next_part([quarter], [quarter] * suite.MOST, 2) is None
-    assert suite.next_part([light("greedy", 3.0)], [], 2) is not None, "it would never begin"
-    assert suite.next_part([], [heavy], 2) is None
-
-
-def test_every_share_is_of_a_part_and_of_a_slot() -> None:
-    known = {part.name for stages in suite.SUITES.values() for stage in stages for part in stage}
-    assert set(suite.SHARES) <= known
-    assert all(0 < share <= 1 for share in suite.SHARES.values())
+def test_the_processors_times_are_the_kernels() -> None:
+    idle, total = suite.processor_times()
+    assert 0 < idle < total
+    end = time.monotonic() + 0.3
+    while time.monotonic() < end:
+        pass
+    later_idle, later_total = suite.processor_times()
+    assert later_total > total
+    assert later_idle - idle < later_total - total

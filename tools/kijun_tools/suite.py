@@ -44,13 +44,11 @@ class Part:
         name: what it is called in the summary and on the command line; also its log's name.
         command: program and arguments.
         environment: variables that it gets beside the suite's own.
-        share: the part of a slot that it takes; less than one for what waits more than it works.
     """
 
     name: str
     command: Sequence[str]
     environment: dict[str, str] = field(default_factory=dict)
-    share: float = 1.0
 
 
 class Counts(NamedTuple):
@@ -76,8 +74,7 @@ def pytest(name: str, folder: str, *arguments: str, lab: int | None = None, host
         host: the one host that they attack; one of each release when empty.
     """
     environment = ({} if lab is None else {"KIJUN_LAB": str(lab)}) | ({"KIJUN_HOSTS": host} if host else {})
-    command = (str(BIN / "python"), "-m", "pytest", f"tests/{folder}", "-v", *arguments)
-    return Part(name, command, environment, SHARES.get(name, 1.0))
+    return Part(name, (str(BIN / "python"), "-m", "pytest", f"tests/{folder}", "-v", *arguments), environment)
 
 
 def molecule(scenario: str, lab: int, host: str = "", selected: str = "") -> Part:
@@ -91,8 +88,7 @@ def molecule(scenario: str, lab: int, host: str = "", selected: str = "") -> Par
     """
     given = {"KIJUN_HOSTS": host, "KIJUN_SELECTED": selected}
     environment = {"KIJUN_LAB": str(lab), **{name: value for name, value in given.items() if value}}
-    name = f"molecule-{scenario}"
-    return Part(name, ("molecule", "test", "-s", scenario), environment, SHARES.get(name, 1.0))
+    return Part(f"molecule-{scenario}", ("molecule", "test", "-s", scenario), environment)
 
 
 FORKING = "tests/unit/test_file_transaction.py"
@@ -103,20 +99,18 @@ APART = ("test_guard", "test_server_baseline")
 MODULES = "test_modules or test_config_files or test_facts or test_accounts_module"
 """What of tests/behaviour is about no role; the roles' attacks are run by molecule."""
 
-SLOTS = 2.0
-"""What parts that run side by side may take together: as many slots as there are cores."""
+SLOTS = 2
+"""Parts that run side by side in any case: as many as there are cores."""
 
 MOST = 5
-"""Parts that run side by side at most, however little they take."""
+"""Parts that run side by side at most."""
 
-SHARES = {
-    "guard": 0.3,
-}
-"""Parts that wait for most of their time, for a clock or a refused login -> the part of a slot that they take.
+SPARE = 0.3
+"""The part of the processors' time that must be left over for one more part to begin. Most parts wait for half of their
+time: for a refused login, a clock, a service."""
 
-Seconds of a processor, of their processes and their hosts', by seconds of the clock, as measured, and a bit more. What
-is not named takes a whole slot.
-"""
+LOOK = 10.0
+"""Seconds over which that is looked at, after a part has begun."""
 
 # Parts that stand together run side by side, in this order, as slots get free.
 FAST: list[tuple[Part, ...]] = [
@@ -132,14 +126,14 @@ FAST: list[tuple[Part, ...]] = [
 SCENARIOS = {
     "firewall": (23, "server13"),
     "filesystem": (25, "server13"),
+    "minimal_services": (24, "server12"),
     "privileges": (22, "server13"),
     "ssh": (21, "server12"),
-    "kernel": (26, "server13"),
-    "security_updates": (28, "server12"),
-    "minimal_services": (24, "server12"),
-    "certificates": (29, "server13"),
     "environment_marker": (27, "server13"),
     "exceptions": (20, "server12"),
+    "certificates": (29, "server13"),
+    "security_updates": (28, "server12"),
+    "kernel": (26, "server13"),
     "auditd": (31, "server13"),
 }
 """Scenarios of one host, longest first: scenario -> its lab instance, and the host that `make test` takes."""
@@ -174,8 +168,8 @@ def hosts(both: bool) -> tuple[Part, ...]:
         molecule("authentication", 1, one("server12")),
         molecule("time_sync", 2, one("server13")),
         pytest("guard", "faults/test_guard.py", lab=11, host=one("server12")),
-        *(molecule(name, lab, one(host)) for name, (lab, host) in SCENARIOS.items()),
         pytest("report", "report"),
+        *(molecule(name, lab, one(host)) for name, (lab, host) in SCENARIOS.items()),
         pytest("layouts", "layouts", lab=5),
     )
 
@@ -318,30 +312,39 @@ def interrupt(number: int, frame: FrameType | None) -> None:
     raise Interrupted(signal.Signals(number).name)
 
 
-def next_part(waiting: Sequence[Part], running: Sequence[Part], slots: float) -> Part | None:
-    """Choose what begins next: the first that fits into what the others leave.
+class Processors:
+    """How busy the processors are: with the parts, their hosts, and whatever else the machine does."""
 
-    A part that takes little may overtake one that takes much, but whatever is first begins when nothing else runs.
+    def __init__(self) -> None:
+        self.look_anew()
 
-    Args:
-        waiting: what has not begun, in its order.
-        running: what runs.
-        slots: what may be taken together.
-    """
-    if not running:
-        return next(iter(waiting), None)
-    if len(running) >= MOST:
-        return None
-    free = slots - sum(part.share for part in running) + 1e-6
-    return next((part for part in waiting if part.share <= free), None)
+    def look_anew(self) -> None:
+        """Forget what was: somebody has begun, who will take a part of it."""
+        self._since, self._idle, self._all = time.monotonic(), *processor_times()
+
+    def are_spare(self) -> bool:
+        """Whether one more could begin."""
+        if time.monotonic() - self._since < LOOK:
+            return False
+        idle, total = processor_times()
+        spare = (idle - self._idle) / max(1, total - self._all)
+        self.look_anew()
+        return spare >= SPARE
 
 
-def run_together(parts: Sequence[Part], slots: float = SLOTS) -> list[Run]:
+def processor_times() -> tuple[int, int]:
+    """The time for which the processors had nothing to do since the machine started, and all of their time."""
+    # user, nice, system, idle, iowait, irq, softirq, steal; what comes behind is in user already.
+    times = [int(word) for word in Path("/proc/stat").read_text(encoding="ascii").split("\n", 1)[0].split()[1:9]]
+    return times[3], sum(times)
+
+
+def run_together(parts: Sequence[Part], slots: int = SLOTS) -> list[Run]:
     """Run parts side by side and wait for all of them.
 
     Args:
         parts: what to run, in the order in which they begin.
-        slots: what those that run at once may take together.
+        slots: how many at once in any case; more, up to `MOST`, while these leave processors idle.
 
     Returns:
         The parts that ran, ended.
@@ -350,15 +353,16 @@ def run_together(parts: Sequence[Part], slots: float = SLOTS) -> list[Run]:
         Interrupted: after everything that was started has been stopped.
     """
     waiting, running, runs, told = list(parts), list[Run](), list[Run](), time.monotonic()
+    processors = Processors()
     try:
         while waiting or running:
             for run in [run for run in running if run.finished()]:
                 running.remove(run)
                 _tell_end(run)
-            while part := next_part(waiting, [run.part for run in running], slots):
-                waiting.remove(part)
-                clear_lab(part)
-                runs.append(Run(part))
+            while waiting and (len(running) < slots or (len(running) < MOST and processors.are_spare())):
+                clear_lab(waiting[0])
+                runs.append(Run(waiting.pop(0)))
+                processors.look_anew()
                 running.append(runs[-1])
                 say(f"{runs[-1].part.name}: started, {runs[-1].log.relative_to(ROOT)}")
             if time.monotonic() - told >= PROGRESS:
