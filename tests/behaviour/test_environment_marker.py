@@ -69,8 +69,14 @@ def verdicts(machine: Machine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
 
 
 @pytest.fixture
-def production(machine: Machine) -> Iterator[None]:
+def production(machine: Machine) -> None:
+    """The host is production's, and whole. Whoever wants it otherwise applies that first."""
     apply(machine, "production")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def as_it_was(machine: Machine) -> Iterator[None]:
+    """At the end it is the lab's, as the scenario made it."""
     yield
     apply(machine, "lab")
 

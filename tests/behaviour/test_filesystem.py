@@ -17,6 +17,8 @@ from .conftest import ROOT, Machine
 
 Verdicts = Callable[..., dict[str, str]]
 
+AUDITED = ",".join(f"FS-{number:02}" for number in range(1, 19))
+
 SPOT = "/srv/kijun-test"
 """Where things are planted."""
 

@@ -20,6 +20,8 @@ from .test_modules import four_runs, run
 
 Verdicts = Callable[..., dict[str, str]]
 
+AUDITED = ",".join(f"FW-{number:02}" for number in range(1, 12))
+
 PLAYBOOK = "../molecule/firewall/converge"
 SETTINGS = ("-e", "@molecule/firewall/vars/settings.yml")
 WEB, INSIDE, UNLISTED = 8080, 8443, 9999

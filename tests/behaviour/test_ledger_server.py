@@ -29,6 +29,8 @@ from cryptography.x509.oid import NameOID
 
 from .conftest import ROOT, Machine
 
+AUDITED = "LEDG-01,LEDG-02,LEDG-03"
+
 FOLDER = "/etc/kijun/postgresql"
 SSL_REQUEST = struct.pack("!ii", 8, 80877103)
 """PostgreSQL's protocol, section SSLRequest; the server answers S and TLS begins."""

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import concurrent.futures
 import datetime
 import json
 import shlex
@@ -259,9 +260,10 @@ openssl req -x509 -key self.key -subj /CN=client13 -days 30 -out self.crt""")
 def test_a_wrong_certificate_is_refused_and_told(
     client: Machine, servers: list[Machine], strangers: str, word: str, which: str, said: str
 ) -> None:
-    for server in servers:
-        mark = server.ok("date +%s").strip()
-        send_as(client, server, [word], f"{strangers}/{which}")
+    marks = [server.ok("date +%s").strip() for server in servers]
+    with concurrent.futures.ThreadPoolExecutor() as pool:
+        list(pool.map(lambda server: send_as(client, server, [word], f"{strangers}/{which}"), servers))
+    for server, mark in zip(servers, marks, strict=True):
         told = server.ok(f"journalctl -u haproxy --since @{mark} -o cat --grep 'from {client.address}'")
         assert said in told, told
         assert server.run(f"grep -rq ' {word}$' {STORE}").rc == 1

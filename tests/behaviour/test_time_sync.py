@@ -16,6 +16,8 @@ from .conftest import ROOT, Machine
 
 Verdicts = Callable[..., dict[str, str]]
 
+AUDITED = "time_sync"
+
 TIME_SERVER = "time1"
 NTP_REQUEST = b"\x23" + bytes(47)
 """Version 4, client: RFC 5905, section 7.3."""

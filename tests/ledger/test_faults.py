@@ -56,16 +56,55 @@ def complaint(use: str, url: str) -> str:
     return text
 
 
+FOUND = """
+SELECT relname, relacl::text FROM pg_class WHERE relnamespace = 'public'::regnamespace
+UNION ALL SELECT proname, prosrc FROM pg_proc WHERE pronamespace = 'public'::regnamespace
+UNION ALL SELECT tgname, tgenabled::text FROM pg_trigger
+UNION ALL SELECT 'alembic_version', version_num FROM alembic_version
+UNION ALL SELECT 'events', events::text FROM events
+UNION ALL SELECT 'heads', heads::text FROM heads
+UNION ALL SELECT 'states', states::text FROM states
+ORDER BY 1, 2
+"""
+"""All that a test could have changed of a database: what there is in it, whose, and what it holds."""
+
+
+def found(place: Place) -> list[tuple[str, str]]:
+    engine = connect(place.owner)
+    try:
+        with engine.connect() as connection:
+            return [tuple(row) for row in connection.execute(sa.text(FOUND))]
+    finally:
+        engine.dispose()
+
+
+@pytest.fixture(scope="module")
+def unchanged(lab_server: None) -> Iterator[list[tuple[str, Place]]]:
+    """A filled database that no test has changed, or none."""
+    kept: list[tuple[str, Place]] = []
+    yield kept
+    for name, _ in kept:
+        server.drop_database(name)
+
+
 @pytest.fixture
-def postgresql(request: pytest.FixtureRequest) -> Iterator[Place]:
-    request.getfixturevalue("lab_server")
-    name = server.fresh_database()
-    place = Place(*(server.postgresql_url(role, name) for role in ("writer", "owner", "reader")))
-    place.upgrade()
-    with Ledger(place.url) as ledger:
-        sample.fill(ledger)
+def postgresql(unchanged: list[tuple[str, Place]]) -> Iterator[Place]:
+    """A filled ledger. Nearly every test here sees that nothing can be changed: where that is so, the next one gets the
+    same database; where anything is another, the next one gets a new one."""
+    if not unchanged:
+        name = server.fresh_database()
+        place = Place(*(server.postgresql_url(role, name) for role in ("writer", "owner", "reader")))
+        place.upgrade()
+        with Ledger(place.url) as ledger:
+            sample.fill(ledger)
+        unchanged.append((name, place))
+    name, place = unchanged.pop()
+    before = found(place)
     yield place
-    server.drop_database(name)
+    if found(place) == before:
+        unchanged.append((name, place))
+    else:
+        server.drop_database(name)
 
 
 def refused(url: str, statement: str) -> str:

@@ -111,3 +111,32 @@ sys.exit(suite.main(["fast"]))
 def test_an_unknown_part_is_refused() -> None:
     with pytest.raises(SystemExit, match="no part nonsense"):
         suite.chosen_parts(["nonsense"])
+
+
+def test_one_more_begins_while_the_others_leave_processors_idle(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(suite, "LOOK", 0.1)
+    script = "touch running-$$; sleep 0.5; ls | grep -c '^running-' >>seen; sleep 0.5; rm running-$$"
+    parts = [shell(str(number), script) for number in range(suite.MOST + 3)]
+
+    def most(idle: float) -> int:
+        times = iter(range(10**6))
+        monkeypatch.setattr(suite, "processor_times", lambda: (int(1000 * idle * (now := next(times))), 1000 * now))
+        (tmp_path / "seen").unlink(missing_ok=True)
+        assert all(run.ok() for run in suite.run_together(parts, slots=2))
+        return max(map(int, (tmp_path / "seen").read_text().split()))
+
+    assert most(suite.SPARE - 0.1) == 2
+    assert most(suite.SPARE + 0.1) == suite.MOST
+
+
+def test_the_processors_times_are_the_kernels() -> None:
+    idle, total = suite.processor_times()
+    assert 0 < idle < total
+    end = time.monotonic() + 0.3
+    while time.monotonic() < end:
+        pass
+    later_idle, later_total = suite.processor_times()
+    assert later_total > total
+    assert later_idle - idle < later_total - total
