@@ -40,7 +40,6 @@ def url(tmp_path: Path) -> str:
 # --- secrets
 
 
-@pytest.mark.control("OPJ-07")
 @pytest.mark.parametrize(
     ("text", "secret"),
     [
@@ -107,7 +106,6 @@ def test_details_are_hidden_by_their_names() -> None:
 # --- trails
 
 
-@pytest.mark.control("OPJ-07")
 def test_a_trail_stops_at_its_size_and_says_so() -> None:
     trail = Trail(20_000)
     noise = random.Random(1)
@@ -161,7 +159,6 @@ def finished(opening: dict[str, Any]) -> dict[str, Any]:
     return outcomes.closed(opening, counts, until="2026-11-28T11:05:00Z", seconds=300)
 
 
-@pytest.mark.control("OPJ-01")
 def test_what_is_written_lightly_is_what_the_engine_writes(url: str, tmp_path: Path) -> None:
     opening = opened()
     closing = finished(opening)
@@ -310,7 +307,6 @@ def put(ledger: Ledger, *entries: dict[str, Any]) -> list[Any]:
     return ledger.append("operations", asked(entries, known, NOW).changes, "sato")
 
 
-@pytest.mark.control("OPJ-05")
 def test_errors_get_their_corrective_action(url: str) -> None:
     error = entry(id="e1", kind="error", host="web1", summary="app.service failed")
     with Ledger(url) as ledger:
@@ -330,8 +326,6 @@ def test_errors_get_their_corrective_action(url: str) -> None:
     assert done == {"e1": ("more memory", "suzuki"), "e2": ("known, harmless", "sato")}
 
 
-@pytest.mark.control("OPJ-04")
-@pytest.mark.control("OPJ-09")
 def test_people_confirm_restores_and_consider_releases(url: str) -> None:
     test = entry(id="r1", kind="restore_test", host="db1", outcome="ok", details={"equal": True, "rto_seconds": 12.5})
     with Ledger(url) as ledger:
@@ -358,7 +352,6 @@ def test_the_same_id_twice_is_one_entry(url: str) -> None:
     assert (again.known, again.differing, [change.key for change in again.changes]) == (["n1", "n2"], ["n1"], ["n2"])
 
 
-@pytest.mark.control("OPJ-01")
 def test_runs_are_entered_by_the_callback_alone_and_nothing_is_taken_back(url: str) -> None:
     with Ledger(url) as ledger:
         with pytest.raises(Refused, match="runs are entered by the callback"):
@@ -372,7 +365,6 @@ def test_runs_are_entered_by_the_callback_alone_and_nothing_is_taken_back(url: s
                 connection.execute(statement)
 
 
-@pytest.mark.control("OPJ-01")
 @pytest.mark.parametrize("years", [0, 4, "4", -5, 5.5, "long", None, 101])
 def test_less_than_five_years_are_refused(years: Any) -> None:
     limits = tree.load(tree.ROOT / "roles/operations_journal/vars/main.yml")["__operations_journal_limits"]
@@ -436,9 +428,6 @@ TOLD = {
 }
 
 
-@pytest.mark.control("OPJ-02")
-@pytest.mark.control("OPJ-03")
-@pytest.mark.control("OPJ-04")
 def test_what_hosts_tell_is_entered_once(url: str) -> None:
     problems: list[str] = []
     entries = collected.entries_of({"web1": TOLD}, NOW, problems)
@@ -505,8 +494,6 @@ def run_of(identity: str, **fields: Any) -> dict[str, Any]:
 OK = {"status": "finished", "outcome": "ok"}
 
 
-@pytest.mark.control("OPJ-06")
-@pytest.mark.control("OPJ-08")
 def test_a_month_is_sorted_out() -> None:
     entries = [
         run_of("r-failed"),
@@ -537,7 +524,6 @@ def test_a_month_is_sorted_out() -> None:
     assert names("other_runs") == ["r-open", "r-own", "r-check", "r-lab"]
 
 
-@pytest.mark.control("OPJ-08")
 def test_pages_show_text_of_hosts_as_text_alone() -> None:
     bad = "</script><script>alert(1)</script>"
     entries = [

@@ -104,8 +104,6 @@ def place(tmp_path: Path) -> Place:
 ANSWERS = ("-e", "kijun_change_ticket=CHG-7", "-e", "kijun_change_confirmed=true", "-e", "guarded=true")
 
 
-@pytest.mark.control("OPJ-01")
-@pytest.mark.control("OPJ-10")
 def test_a_run_is_entered_with_all_that_is_asked_of_it(place: Place) -> None:
     place.belong("production", kijun_change_test_report_required=True)
     said = {
@@ -162,7 +160,6 @@ def test_a_run_is_entered_with_all_that_is_asked_of_it(place: Place) -> None:
     }
 
 
-@pytest.mark.control("OPJ-07")
 def test_the_work_trail_is_kept_with_its_hash_and_without_secrets(place: Place) -> None:
     done = place.run("change.yml", "--diff", "-e", json.dumps({"failing": ["b"]}))
     assert done.returncode == 2
@@ -235,7 +232,6 @@ def locked(place: Place) -> Any:
 UNREACHABLE = "postgresql+psycopg://kijun:geheim@127.0.0.1:1/kijun"
 
 
-@pytest.mark.control("OPJ-01")
 @pytest.mark.parametrize(
     ("spoil", "settings", "reason"),
     [
@@ -334,7 +330,6 @@ def waiting(place: Place) -> Iterator[subprocess.Popen[str]]:
     run.wait()
 
 
-@pytest.mark.control("OPJ-01")
 def test_a_killed_run_stays_open_and_the_next_one_is_entered(place: Place, waiting: subprocess.Popen[str]) -> None:
     assert [entry["status"] for entry in place.entries()] == ["open"]
     os.killpg(waiting.pid, signal.SIGKILL)

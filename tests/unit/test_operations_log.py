@@ -27,7 +27,6 @@ SSHD = {"_COMM": "sshd-session", "_EXE": "/usr/lib/openssh/sshd-session"}
 SUDO = {"_COMM": "sudo", "_UID": "1000", "_EXE": "/usr/bin/sudo"}
 
 
-@pytest.mark.control("OPJ-02")
 def test_a_login_has_its_address_and_its_logout() -> None:
     sessions, errors = log.told(
         [
@@ -75,7 +74,6 @@ def test_uses_of_sudo_are_counted_by_day_and_person() -> None:
     assert sessions == log.told(records)[0], "names are stable"
 
 
-@pytest.mark.control("OPJ-05")
 def test_errors_of_a_day_are_one() -> None:
     failed = {"MESSAGE_ID": log.UNIT_FAILED, "UNIT": "app.service", "UNIT_RESULT": "exit-code", "_COMM": "systemd"}
     records = [record("app.service: Failed with result 'exit-code'.", second, **failed, _PID="1") for second in (5, 9)]
@@ -114,7 +112,6 @@ def test_history_from_a_day_on_and_what_is_damaged(tmp_path: Path) -> None:
     assert log.history_of(str(tmp_path / "none"), SINCE, problems) == []
 
 
-@pytest.mark.control("OPJ-03")
 def test_days_that_a_log_server_closed(tmp_path: Path) -> None:
     files = [{"sender": "web1", "file": "a", "records": 5, "bytes": 10}, {"sender": "web1", "records": 1, "bytes": 2}]
     for day, content in (("2026-11-26", {"day": "2026-11-26", "files": files}), ("2026-11-27", {"day": "x"})):
