@@ -183,7 +183,9 @@ def keep_in(directory: str, run: str, content: bytes) -> str:
     """
     month = run.partition("-")[2]
     folder = os.path.join(directory, "%s-%s" % (month[:4], month[4:6]))
-    os.makedirs(folder, mode=0o700, exist_ok=True)
+    # makedirs gives its mode to the last one alone.
+    for place in (directory, folder):
+        os.makedirs(place, mode=0o700, exist_ok=True)
     path = os.path.join(folder, run + ".txt.gz")
     new = path + ".new"
     with os.fdopen(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
