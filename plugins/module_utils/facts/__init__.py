@@ -572,6 +572,7 @@ FACTS: dict[str, Fact] = {
             "classes": "classes of which the host has something",
             "methods": "class -> how it is backed up",
             "server": "the backup server, by its name in the inventory",
+            "never": "classes that were never backed up well",
             "age_hours": "class -> hours since the last good backup began",
             "daily_age_hours": "class -> the same of incremental and full ones",
             "differential_age_hours": "class -> the same of differential and full ones",

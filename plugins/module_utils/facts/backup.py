@@ -46,6 +46,7 @@ def backup(host: Host, keys: list[str]) -> dict[str, Any]:
         "classes": sorted(names),
         "methods": {str(about["name"]): about.get("method") for about in classes},
         "server": settings.get("server"),
+        "never": sorted(name for name in names if not known.get(name, {}).get("ok")),
         "age_hours": {name: _age(known.get(name, {}).get("ok"), HOUR) for name in names},
         "full_age_days": {name: _age(newest[name].get("full"), DAY) for name in names},
         "daily_age_hours": {
