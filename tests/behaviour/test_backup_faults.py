@@ -111,7 +111,7 @@ def test_a_damaged_pack_is_found_and_named_and_the_rest_is_usable(server: Machin
     assert new
     pack = new[0]
     name = pack.rsplit("/", 1)[1]
-    server.ok(f"cp -p {pack} /tmp/pack; printf XXXX | dd of={pack} bs=1 seek=500000 conv=notrunc status=none")
+    server.ok(f"cp -p {pack} /tmp/pack; printf QQQQ | dd of={pack} bs=1 seek=500000 conv=notrunc status=none")
     try:
         found = backup(client, "check")
         assert found["reason"] == "RepositoryDamaged", found
