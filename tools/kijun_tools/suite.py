@@ -153,6 +153,7 @@ def hosts(both: bool) -> tuple[Part, ...]:
     return (
         # With all of them, a server is away for ten minutes while a million records are written.
         molecule("logging", lab=30, selected="test" if both else ""),
+        molecule("backup", lab=32, selected="test" if both else ""),
         pytest("modules", "behaviour", "-k", MODULES, *(() if both else ("--turns",)), lab=7),
         pytest("ledger", "ledger", lab=9),
         pytest(

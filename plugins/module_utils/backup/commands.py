@@ -19,8 +19,10 @@ from .runs import TAGS, Backups
 def arguments_of(given: list[str] | None) -> argparse.Namespace:
     """The command line, taken apart."""
     common = argparse.ArgumentParser(add_help=False)
-    common.add_argument("--json", action="store_true", help="print JSON")
-    common.add_argument("--patience", type=float, help="seconds to wait for a busy server, a lock or another run")
+    # Before the action as well as behind it.
+    common.add_argument("--json", action="store_true", default=argparse.SUPPRESS, help="print JSON on one line")
+    wait = "seconds to wait for a busy server, a lock or another run"
+    common.add_argument("--patience", type=float, default=argparse.SUPPRESS, help=wait)
     parser = argparse.ArgumentParser(prog="kijun-backup", description="Backups of this host.", parents=[common])
     actions = parser.add_subparsers(dest="action", required=True)
     run = actions.add_parser("run", help="back a class up now", parents=[common])
@@ -38,7 +40,7 @@ def arguments_of(given: list[str] | None) -> argparse.Namespace:
     test = actions.add_parser("restore-test", help="restore, compare by hash, take the time", parents=[common])
     test.add_argument("--class", dest="name", default="", metavar="CLASS")
     actions.add_parser("status", help="what is known, without asking the server", parents=[common])
-    return parser.parse_args(given)
+    return parser.parse_args(given, argparse.Namespace(json=False, patience=None))
 
 
 def act(given: argparse.Namespace) -> Any:
