@@ -3,19 +3,23 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
+import errno
 import json
 import os
 import signal
 import subprocess
 import sys
 import tempfile
+import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ansible import constants as C
 from ansible import context
 
 Json = dict[str, Any]
@@ -29,7 +33,7 @@ OTHERS = ("ANSIBLE_STDOUT_CALLBACK", "ANSIBLE_CALLBACK_PLUGINS")
 
 @dataclass
 class Secrets:
-    """What the running one was given, and the other one is handed through descriptors.
+    """What the running one was given, and the other one is told without a file that holds it.
 
     Attributes:
         extra: extra variables.
@@ -85,12 +89,10 @@ def run_playbook(
         limit = stack.enter_context(tempfile.NamedTemporaryFile("w", prefix="kijun-limit-"))
         limit.write("\n".join(hosts) + "\n")
         limit.flush()
-        descriptors: list[int] = []
+        spoken = stack.enter_context(tempfile.TemporaryDirectory(prefix="kijun-spoken-", dir=C.DEFAULT_LOCAL_TMP))
 
         def hidden(content: bytes) -> str:
-            descriptor = stack.enter_context(_in_memory(content))
-            descriptors.append(descriptor)
-            return f"/proc/self/fd/{descriptor}"
+            return stack.enter_context(_spoken(Path(spoken), content))
 
         words = [*_command_line(), "--limit", f"@{limit.name}"]
         words += ["-e", "@" + hidden(json.dumps(secrets.extra, default=str).encode())]
@@ -110,7 +112,6 @@ def run_playbook(
             stderr=subprocess.STDOUT,
             text=True,
             errors="replace",
-            pass_fds=descriptors,
             preexec_fn=_dies_with_parent,
         )
         try:
@@ -156,8 +157,6 @@ def _command_line() -> list[str]:
 
 def _environment(outcome: str, more: Mapping[str, str]) -> dict[str, str]:
     kept = {name: value for name, value in os.environ.items() if name not in OTHERS}
-    from ansible import constants as C
-
     enabled = [name for name in C.config.get_config_value("CALLBACKS_ENABLED") or [] if name != CALLBACK]
     return {
         **kept,
@@ -169,16 +168,39 @@ def _environment(outcome: str, more: Mapping[str, str]) -> dict[str, str]:
 
 
 @contextmanager
-def _in_memory(content: bytes) -> Iterator[int]:
-    """A file that exists in memory alone, and that its reader does not take for a program."""
-    descriptor = os.memfd_create("kijun", 0)
+def _spoken(folder: Path, content: bytes) -> Iterator[str]:
+    """A path that gives a content to whoever reads it, as often as it is read, and that holds none: a fifo(7).
+
+    Ansible follows links before it opens a file, and so finds nothing behind those to descriptors.
+    """
+    path = folder / f"{len(list(folder.iterdir()))}"
+    os.mkfifo(path, 0o600)
+    ended = threading.Event()
+    thread = threading.Thread(target=_speak, args=(path, content, ended), daemon=True)
+    thread.start()
     try:
-        os.fchmod(descriptor, 0o600)
-        os.write(descriptor, content)
-        os.lseek(descriptor, 0, os.SEEK_SET)
-        yield descriptor
+        yield str(path)
     finally:
-        os.close(descriptor)
+        ended.set()
+        thread.join()
+
+
+def _speak(path: Path, content: bytes, ended: threading.Event) -> None:
+    """Write a content to each reader of a fifo, once."""
+    answered = False
+    while not ended.wait(0.02):
+        try:
+            descriptor = os.open(path, os.O_WRONLY | os.O_NONBLOCK)
+        except OSError as error:
+            if error.errno != errno.ENXIO:
+                return
+            answered = False  # nobody reads: the next one is another reader
+            continue
+        with contextlib.suppress(BrokenPipeError), os.fdopen(descriptor, "wb", buffering=0) as pipe:
+            if not answered:
+                os.set_blocking(descriptor, True)
+                pipe.write(content)
+                answered = True
 
 
 def _dies_with_parent() -> None:

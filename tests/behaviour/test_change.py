@@ -13,6 +13,7 @@ from typing import Any
 
 import kijun_changes
 import pytest
+from ansible_collections.kijun.baseline.plugins.plugin_utils.ledger import migrate
 from kijun_changes import (
     SERVER,
     arguments,
@@ -57,6 +58,7 @@ def host(machine: Machine) -> Iterator[Machine]:
 def ledger(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A journal of the test's own."""
     path = tmp_path / "ledger.sqlite"
+    migrate.upgrade(f"sqlite:///{path}")
     monkeypatch.setenv("KIJUN_LEDGER_URL", f"sqlite:///{path}")
     monkeypatch.setenv("KIJUN_REPORT_DIR", str(tmp_path / "reports"))
     return path
@@ -300,9 +302,9 @@ def restore(host: Machine, *more: str, **said: Any) -> tuple[int, str]:
 
 def test_files_come_back_beside_and_in_place_with_all_that_belongs_to_them(host: Machine) -> None:
     host.ok(
-        "rm -rf /etc/shop /var/tmp/beside && mkdir -m 750 /etc/shop && cd /etc/shop && echo secret >a && chmod 4640 a"
-        " && chown 12:34 a && ln a b && ln -s a c && mkfifo d && mkdir -m 2775 e && echo x >'e/f [g]*' && touch -d 2001-02-03 a"
-        ' && python3 -c \'import os; os.setxattr("a", "user.kijun", b"kept")\''
+        "rm -rf /etc/shop /var/tmp/beside && mkdir -m 750 /etc/shop && cd /etc/shop && echo secret >a && chown 12:34 a"
+        " && chmod 4640 a && ln a b && ln -s a c && mkfifo d && mkdir -m 2775 e && echo x >'e/f [g]*'"
+        ' && python3 -c \'import os; os.setxattr("a", "user.kijun", b"kept")\' && touch -d 2001-02-03 a'
     )
     before = manifest(host)
     first = json.loads(host.ok("kijun-backup run system --json"))["snapshot"]
