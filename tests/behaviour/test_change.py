@@ -82,7 +82,7 @@ def change(host: Machine, playbook: str, *more: str, **said: Any) -> tuple[int, 
     return done.returncode, done.stdout + done.stderr
 
 
-@pytest.mark.control("CHG-01")
+@pytest.mark.control("CHG-02")
 def test_a_good_change_has_backups_and_an_entry(host: Machine, tmp_path: Path) -> None:
     playbook = written(tmp_path, "good", [shell("echo 'v2' >/etc/nginx/version && systemctl restart nginx")])
     code, said = change(host, playbook)
@@ -191,6 +191,7 @@ def test_two_changes_at_once_are_refused(host: Machine, tmp_path: Path) -> None:
     host.ok("test ! -e /etc/never")
 
 
+@pytest.mark.control("CHG-01")
 def test_a_controller_that_dies_leaves_a_host_that_takes_it_back(untouched: Machine, tmp_path: Path) -> None:
     slow = [shell("echo half >/etc/nginx/half"), shell("sleep 300")]
     first = started(untouched.name, written(tmp_path, "slow", slow), kijun_change_seconds=60)

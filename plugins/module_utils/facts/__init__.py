@@ -284,6 +284,7 @@ FACTS: dict[str, Fact] = {
             "open_hours": "hours since it began; 0 when none is open",
             "failures": "what could not be put back when it was taken back",
             "last": "outcome of the last change that ended: ok, rolled_back, failed; null when there was none",
+            "unsaid": "changes that ended well without a backup before or after, or without what must be said",
         },
     ),
     "units": Fact(

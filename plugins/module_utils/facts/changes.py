@@ -15,22 +15,39 @@ from .inventory import record_of
 PROGRAM = "/usr/local/sbin/kijun-change"
 OPEN = "/var/lib/kijun/change/open.json"
 HISTORY = "/var/lib/kijun/change/history.jsonl"
+SAID = ("ticket", "implementer", "confirmer", "impact", "dangers", "way_back")
 
 
 def change(host: Host, keys: list[str]) -> dict[str, Any]:
     """Read what kijun-change keeps."""
     found = record_of(host, OPEN)
     since = calendar.timegm(time.strptime(found["started"], "%Y-%m-%dT%H:%M:%SZ")) if found else 0
-    lines = (host.read_if_there(HISTORY) or "").splitlines()
-    try:
-        last = json.loads(lines[-1])["outcome"] if lines else None
-    except (ValueError, KeyError):
-        host.problem(HISTORY, len(lines), "not of its form")
-        last = None
+    ended, last = [], None
+    for number, line in enumerate((host.read_if_there(HISTORY) or "").splitlines(), 1):
+        try:
+            entry = json.loads(line)
+            last = entry["outcome"]
+            ended.append(entry)
+        except (ValueError, KeyError, TypeError):
+            host.problem(HISTORY, number, "not of its form")
     return {
         "installed": os.path.exists(host.path(PROGRAM)),
         "open": found.get("id"),
         "open_hours": round((time.time() - since) / 3600, 1) if found else 0,
         "failures": sorted(found.get("failures") or {}),
         "last": last,
+        "unsaid": [str(entry.get("id")) for entry in ended if _lacks_something(entry)],
     }
+
+
+def _lacks_something(entry: dict[str, Any]) -> bool:
+    """Whether a change ended well without all that must be there.
+
+    Args:
+        entry: a line of the history.
+    """
+    if entry["outcome"] != "ok":
+        return False
+    backed_up = bool((entry.get("before") or {}).get("system")) and bool((entry.get("after") or {}).get("system"))
+    people = [str(entry.get(name) or "") for name in ("implementer", "confirmer")]
+    return not backed_up or not all(entry.get(name) for name in SAID) or people[0] == people[1]
