@@ -31,8 +31,8 @@ UNIT_FAILED = "d9b373ed55a64feb8242e02dbe79a49c"
 
 PROGRAMS = ("sshd", "sshd-session", "login", "su", "sudo", "gdm-session-wor", "lightdm")
 FIELDS = (
-    *("MESSAGE", "MESSAGE_ID", "PRIORITY", "UNIT", "UNIT_RESULT", "SYSLOG_IDENTIFIER", "_PID", "_COMM", "_UID", "_EXE"),
-    *("_BOOT_ID", "_TRANSPORT"),
+    *("MESSAGE", "MESSAGE_ID", "PRIORITY", "UNIT", "UNIT_RESULT", "SYSLOG_IDENTIFIER", "_PID", "_COMM", "_UID"),
+    *("_BOOT_ID", "_TRANSPORT", "_CAP_EFFECTIVE"),
 )
 SELECTION = (
     *("_COMM=%s" % name for name in PROGRAMS),
@@ -42,8 +42,8 @@ SELECTION = (
     *("PRIORITY=0", "PRIORITY=1", "PRIORITY=2"),
 )
 
-SET_USER_ID = frozenset(("/usr/bin/su", "/usr/bin/sudo", "/bin/su"))
-"""Programs that write records as whoever runs them; the kernel vouches for their path."""
+SETUID = 1 << 7
+"""The capability CAP_SETUID, capabilities(7): whoever has it can be anybody."""
 
 SESSION = re.compile(
     r"pam_unix\((?P<service>[A-Za-z0-9_-]+):session\): session (?P<what>opened|closed) for user (?P<user>[^\s(]+)"
@@ -200,8 +200,13 @@ def _second(record: dict[str, Any]) -> str | None:
 
 
 def _is_trusted(record: dict[str, Any]) -> bool:
-    """Whether root wrote it, or a program that root owns: anybody can take a program's name."""
-    return record.get("_UID") == "0" or record.get("_EXE") in SET_USER_ID
+    """Whether root wrote it, or a program that may become root, such as sudo, which writes as whoever runs it. Anybody
+    can take a program's name; user and capabilities are the kernel's word.
+    """
+    try:
+        return record.get("_UID") == "0" or bool(int(str(record.get("_CAP_EFFECTIVE")), 16) & SETUID)
+    except ValueError:
+        return False
 
 
 def _note_session(

@@ -8,6 +8,7 @@ import gzip
 import json
 import random
 import sqlite3
+import time
 from pathlib import Path
 from typing import Any
 
@@ -64,6 +65,9 @@ def url(tmp_path: Path) -> str:
         (" " + "QUJDREVGR0hJSktMTU5PUFFSU1RVVldYWVphYmNkZWZnaGlqa2xtbm9wcXJzdHV2", "QUJDREVGR0hJ"),
         ("$ANSIBLE_VAULT;1.1;AES256\n6162636465666768696a6b6c6d6e6f70\n", "6162636465666768"),
         ("AKIAIOSFODNN7EXAMPLE", "IOSFODNN7"),
+        ("+password: |\n+  hunter2\n+  hunter3", "hunter3"),
+        ("db_root_password = hunter2", "hunter2"),
+        ("export PGPASSWORD=hunter2", "hunter2"),
     ],
 )
 def test_what_looks_like_a_secret_is_hidden(text: str, secret: str) -> None:
@@ -91,6 +95,42 @@ def test_what_is_no_secret_stays(text: str) -> None:
 def test_a_password_is_hidden_whatever_stands_around_it(before: str, secret: str, after: str) -> None:
     text = redacted("%s\npassword=%s\n%s" % (before.replace(secret, ""), secret, after.replace(secret, "")))
     assert secret not in text
+
+
+@pytest.mark.parametrize(
+    "piece",
+    (
+        *(
+            "a",
+            "a.",
+            "a-",
+            "password",
+            "password ",
+            "eyJaaaaaaaa-",
+            "\n",
+            " ",
+            "a://",
+            "a://b:",
+            "$6$",
+            "pass",
+            "bearer ",
+        ),
+        *(
+            "-----BEGIN PRIVATE KEY-----",
+            "$ANSIBLE_VAULT;\n",
+            "+ ",
+            "password: |\n ",
+            "authorization:",
+            "password:'",
+            "0",
+        ),
+    ),
+)
+def test_a_host_cannot_choose_a_text_that_takes_long(piece: str) -> None:
+    text = piece * (262_144 // len(piece))
+    started = time.process_time()
+    redacted(text)
+    assert time.process_time() - started < 4
 
 
 def test_details_are_hidden_by_their_names() -> None:

@@ -65,6 +65,7 @@ class Place:
             "ANSIBLE_HOME": str(self.folder / "home"),
             "ANSIBLE_NOCOLOR": "1",
             "KIJUN_LEDGER_URL": self.url,
+            "KIJUN_JOURNAL": "yes",
             **environment,
         }
 
