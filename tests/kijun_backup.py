@@ -21,9 +21,9 @@ PLACE = "client12"
 STORE = "/srv/kijun-backup"
 DATA = "/srv/data"
 RESTIC = (
-    'python3 -c \'import sys; sys.path.insert(0, "/usr/local/lib/kijun");'
-    "from kijun_backup.restic import Restic; import subprocess;"
-    "sys.exit(subprocess.run(Restic.of_host().command(sys.argv[1:], storing=True)).returncode)'"
+    'python3 -c \'import os, sys; sys.path.insert(0, "/usr/local/lib/kijun");'
+    "from kijun_backup.restic import Restic; line = Restic.of_host().command(sys.argv[1:], storing=True);"
+    "os.execvp(line[0], line)'"
 )
 """restic with the host's own repository and key: what somebody can do who has become root on a client."""
 

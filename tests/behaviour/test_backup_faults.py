@@ -230,15 +230,13 @@ def test_whoever_has_become_root_on_a_client_deletes_nothing(server: Machine, cl
         assert "binary" not in done.stdout and done.stdout.count("\n") <= 1, done
         if not attempt.startswith("fetch"):
             assert done.rc == 75 and "kijun-backup-server: refused" in done.stderr, (attempt, done)
-    forward = client.run(
-        options.replace("ssh ", "ssh -N -o ExitOnForwardFailure=yes -L 9:127.0.0.1:22 -W 127.0.0.1:22 ", 1)
-    )
-    assert forward.rc != 0
+    forward = options.replace("ssh ", "ssh -o ExitOnForwardFailure=yes -W 127.0.0.1:22 ", 1)
+    assert "administratively prohibited" in client.run(forward + " </dev/null || exit 1").stderr
     usual = options.replace("-p 8022", "-p 22").replace("StrictHostKeyChecking=yes", "StrictHostKeyChecking=no")
-    assert "Permission denied" in client.run(usual + " true").stderr
+    assert "Permission denied" in client.run(usual + " true || exit 1").stderr
     # Neither with the key of this one as another one.
     swapped = options.replace(f"kb-{client.name}@", f"kb-{other}@")
-    assert "Permission denied" in client.run(swapped + " fetch").stderr
+    assert "Permission denied" in client.run(swapped + " fetch || exit 1").stderr
     after = server.ok(hashes).splitlines()
     assert set(before.splitlines()) <= set(after), "something was removed or changed"
     backup(client, "run", "files")

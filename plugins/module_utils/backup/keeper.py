@@ -251,7 +251,7 @@ class Keeper:
         began = time.monotonic()
         try:
             with self.opened(client) as restic:
-                restic.unlock_stale()
+                self.unlock(client, restic)
                 came = {os.path.basename(path): os.stat(path).st_mtime for path in self.snapshot_files(client)}
                 old = self.old_enough(restic.snapshots(), came, client["name"])
                 if old:
@@ -270,6 +270,21 @@ class Keeper:
             entry["seconds"] = round(time.monotonic() - began, 1)
             self.history.end(entry)
         return entry
+
+    def unlock(self, client: dict[str, Any], restic: Restic) -> None:
+        """Take away locks of the dead. A client that has no session has no lock either, whatever it left behind.
+
+        Raises:
+            RepositoryLocked: the client has a session, and holds a lock.
+        """
+        folder = os.open(os.path.join(self.store, client["name"]), os.O_RDONLY)
+        try:
+            fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            restic.run("unlock", "--remove-all")
+        except BlockingIOError:
+            restic.unlock_stale()
+        finally:
+            os.close(folder)
 
     def old_enough(self, snapshots: list[dict[str, Any]], came: dict[str, float], name: str) -> list[str]:
         """Which snapshots are kept no longer.

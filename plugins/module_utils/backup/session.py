@@ -136,6 +136,9 @@ def main() -> int:
             raise Refused("refused", "sessions store and fetch, and nothing else")
         folder = os.path.join(settings["directory"], client["name"])
         slack = SLACK if words[0] == "fetch" else 0
+        # Held as long as the session lasts: the keeper knows by it whether locks in the repository are a dead client's.
+        alive = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
+        fcntl.flock(alive, fcntl.LOCK_SH)
         with slot(SLOTS, settings["sessions"], settings["queue_seconds"]):
             refuse_full(settings, client, folder, slack)
             return serve(settings, client, folder, slack)
