@@ -411,7 +411,7 @@ NEVER = (
     "/var/lib/kijun/log-keeper*",
     "/var/lib/kijun/log-review*",
     "/var/lib/kijun/session-sender*",
-    "/var/lib/kijun/system-state.json",
+    "/var/lib/kijun/system-state*",
     "/var/lib/systemd/timers*",
     "/var/lib/systemd/timesync*",
     "/var/lib/systemd/random-seed",
