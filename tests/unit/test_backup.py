@@ -288,6 +288,10 @@ def test_the_newest_of_a_class_and_tag_stays(keeper: keeping.Keeper) -> None:
     assert came(keeper, ("files", "full", 500), ("system", "full", 1)) == []
 
 
+def test_a_mark_of_one_change_alone_keeps_nothing_for_ever(keeper: keeping.Keeper) -> None:
+    assert came(keeper, ("system", "change=one", 100), ("system", "change=two", 1)) == ["0"]
+
+
 def test_an_unknown_tag_is_kept_as_long_as_any(keeper: keeping.Keeper) -> None:
     assert came(keeper, ("files", "mine", 89), ("files", "mine", 91), ("files", "mine", 1)) == ["1"]
 

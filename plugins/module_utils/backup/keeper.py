@@ -315,7 +315,8 @@ class Keeper:
         for one in sorted(snapshots, key=lambda found: came.get(found["id"], now)):
             marks = one.get("tags") or []
             kind = next((mark[6:] for mark in marks if mark.startswith("class=")), "")
-            tags = [mark for mark in marks if not mark.startswith("class=")] or ["incremental"]
+            # Marks such as change=ID are of one change alone: the last of each of them would never go.
+            tags = [mark for mark in marks if "=" not in mark] or ["incremental"]
             last.update({(kind, tag): one["id"] for tag in tags})
             if now - came.get(one["id"], now) <= DAY * max(self.days(kind, tag) for tag in tags):
                 kept.add(one["id"])
