@@ -82,7 +82,6 @@ class Keeper:
         os.makedirs(self.state, mode=0o750, exist_ok=True)
         before = self.noted()
         known = summary(self.history.lines())
-        problems = []
         for client in self.settings["clients"]:
             if self.is_due(known["prune"].get(client["name"])) and self.is_opened(client):
                 with contextlib.suppress(BackupError):
@@ -91,7 +90,14 @@ class Keeper:
             with contextlib.suppress(BackupError):
                 self.copy()
         damaged = self.look_at_data(before.get("damaged", []))
-        problems += ["damaged: %s" % name for name in damaged]
+        for client in self.clients():
+            # What a backup that broke off left is no damage: nothing refers to it, and pruning takes it away.
+            if any(name.startswith(client["name"] + "/") for name in damaged) and self.is_opened(client):
+                with contextlib.suppress(BackupError):
+                    self.prune(client)
+        damaged = [name for name in damaged if self._is_damaged(name)]
+        for name in damaged:
+            self.tell(syslog.LOG_CRIT, "kijun-backup-keeper: damaged: %s" % name)
         status = {**self.storage(), "damaged": damaged, "clients": [self.about(client) for client in self.clients()]}
         for client in status["clients"]:
             if client["level"]:
@@ -183,17 +189,29 @@ class Keeper:
         for client in random.sample(self.clients(), len(self.clients())):
             share = left // max(1, len(self.clients()))
             folder = self.repository(client)
+            youngest = self.now() - (DAY if self.has_session(client) else -DAY)
             for path in shuffled(folder):
                 if share <= 0:
                     break
                 name = os.path.join(client["name"], os.path.relpath(path, folder))
                 with contextlib.suppress(FileNotFoundError):
+                    if os.stat(path).st_mtime > youngest:
+                        continue
                     share -= os.stat(path).st_size
                     if name not in damaged and self._is_damaged(name):
                         damaged.append(name)
-        for name in damaged:
-            self.tell(syslog.LOG_CRIT, "kijun-backup-keeper: damaged: %s" % name)
         return sorted(damaged)
+
+    def has_session(self, client: dict[str, Any]) -> bool:
+        """Whether a client is connected; what it is just sending is not whole yet."""
+        folder = os.open(os.path.join(self.store, client["name"]), os.O_RDONLY)
+        try:
+            fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+        finally:
+            os.close(folder)
+        return False
 
     def _is_damaged(self, name: str) -> bool:
         client, _, inner = name.partition("/")
@@ -378,7 +396,8 @@ class Keeper:
         for client in self.clients():
             folder = self.repository(client)
             paths = [path for path in shuffled(folder) if os.stat(path).st_size <= 32 * MB][:3]
-            for path in paths:
+            # One that is not what its name says here already is told of elsewhere.
+            for path in (path for path in paths if digest_of(path) == os.path.basename(path)):
                 inner = os.path.join(client["name"], "repository", os.path.relpath(path, folder))
                 content = self.rclone_bytes("cat", target + "/" + inner)
                 if hashlib.sha256(content).hexdigest() != os.path.basename(path):
