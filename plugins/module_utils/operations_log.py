@@ -11,6 +11,7 @@ import glob
 import hashlib
 import json
 import os
+import pwd
 import re
 import subprocess
 from collections.abc import Iterable, Iterator
@@ -220,18 +221,31 @@ def _note_session(
     service, user = match["service"], match["user"]
     if service in ("sudo", "sudo-i"):
         if match["what"] == "opened":
-            person = match["by"] or "uid %s" % match["uid"]
+            # Without a terminal, Debian 12 names the number alone.
+            person = match["by"] or name_of(match["uid"])
             _count(days, ("privilege", at[:10], person, user), at, {"user": person, "target": user})
         return
     known = {"service": service, "user": user, "session": "%s-%s" % (str(record["_BOOT_ID"])[:8], record["_PID"])}
     if match["what"] == "opened":
         known.update({name: accepted[name] for name in ("address", "method") if name in accepted})
         if service in ("su", "su-l"):
-            known["by"] = match["by"] or ""
+            known["by"] = match["by"] or name_of(match["uid"])
     kind = "login" if match["what"] == "opened" else "logout"
     sessions.append(
         {"id": _name(kind, record["__REALTIME_TIMESTAMP"], *known.values()), "kind": kind, "at": at, **known}
     )
+
+
+def name_of(uid: str | None) -> str:
+    """The login name of a user's number, or what stands in its place where nobody has it any more.
+
+    Args:
+        uid: the number.
+    """
+    try:
+        return pwd.getpwuid(int(uid or "")).pw_name
+    except (KeyError, ValueError, OverflowError):
+        return "uid %s" % (uid or "unknown")
 
 
 def _note_error(days: dict[tuple[str, ...], dict[str, Any]], record: dict[str, Any], text: str, at: str) -> None:

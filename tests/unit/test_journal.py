@@ -222,6 +222,16 @@ def test_what_is_written_lightly_is_what_the_engine_writes(url: str, tmp_path: P
         assert (marks[0].count, marks[1].count) == (1, 2)
 
 
+def test_an_address_with_parameters_is_written_to_by_the_engine(url: str) -> None:
+    opening = opened()
+    entries = [light.Entry("operations", "r", "open", "", {"id": "r", **opening}, ticket="CHG-7")]
+    entries += [light.Entry("operations", "r", "close", "open", finished(opening), ticket="CHG-7")]
+    marks = light.append(url + "?timeout=5", entries, "suzuki")
+    with Ledger(url) as ledger:
+        assert [mark.count for mark in marks] == [1, 2]
+        assert ledger.verify("operations").head == marks[1].head
+
+
 def test_entries_of_two_books_are_written_together_or_not_at_all(url: str) -> None:
     good = light.Entry(
         "work_trails", "run-1", "keep", "", {"id": "run-1", "status": "kept", "sha256": "", "content": ""}

@@ -88,6 +88,14 @@ def test_errors_of_a_day_are_one() -> None:
     assert (errors[1]["at"], errors[1]["last"]) == ("2026-11-25T00:00:05Z", "2026-11-25T00:00:09Z")
 
 
+@pytest.mark.parametrize(
+    ("by", "name"), [("by (uid=0)", "root"), ("by (uid=4000000001)", "uid 4000000001"), ("", "uid unknown")]
+)
+def test_who_used_sudo_without_a_terminal_is_looked_up(by: str, name: str) -> None:
+    (entry,), _ = log.told([record(f"pam_unix(sudo:session): session opened for user root(uid=0) {by}", **SUDO)])
+    assert entry["user"] == name
+
+
 @pytest.mark.parametrize("broken", [{"MESSAGE": None}, {"MESSAGE": [1, 2]}, {"__REALTIME_TIMESTAMP": "x"}])
 def test_records_that_cannot_be_read_are_passed_over(broken: dict[str, Any]) -> None:
     assert log.told([{**record("x", **SSHD), **broken}]) == ([], [])

@@ -96,7 +96,7 @@ FORKING = "tests/unit/test_file_transaction.py"
 APART = ("test_guard", "test_server_baseline")
 """What of tests/faults has hosts of its own."""
 
-MODULES = "test_modules or test_config_files or test_facts or test_accounts_module"
+MODULES = "test_modules or test_config_files or test_facts or test_accounts_module or test_operations_journal"
 """What of tests/behaviour is about no role; the roles' attacks are run by molecule."""
 
 SLOTS = 2
