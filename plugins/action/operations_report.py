@@ -15,7 +15,7 @@ from ..plugin_utils.accounts.pages.document import write_page
 from ..plugin_utils.journal.entries import asked
 from ..plugin_utils.journal.opening import CURRENT
 from ..plugin_utils.journal.reading import between
-from ..plugin_utils.journal.report import Month, days_of, is_release, page, releases_page, sort_out, years_before
+from ..plugin_utils.journal.report import Month, days_of, page, releases_page, sort_out, years_before
 from ..plugin_utils.journal.words import BOOK, LEAST_YEARS
 from ..plugin_utils.ledger.book import State
 from ..plugin_utils.ledger.books import BOOKS
@@ -167,13 +167,20 @@ def _written(
     stem = os.path.join(folder, "operations-" + found.name)
     history = os.path.join(folder, "releases-" + found.name)
     mine = [state for state in states if state.fields["at"][:7] == found.name]
-    releases = [state for state in mine if is_release(state.fields)]
+    ids = {entry["id"] for entry in found.lists["releases"]}
+    releases = [state for state in mine if state.key in ids]
     write_page(stem + ".html", page(found, verification))
     write_states(stem + ".csv", BOOKS[BOOK], mine, "csv", arguments["language"])
     write_page(stem + ".json", _as_json(found, verification).encode())
-    write_page(history + ".html", releases_page([state.fields for state in releases], found.name, verification))
+    write_page(history + ".html", releases_page(found.lists["releases"], found.name, verification))
     write_states(history + ".csv", BOOKS[BOOK], releases, "csv", arguments["language"])
     return [stem + ".html", stem + ".csv", stem + ".json", history + ".html", history + ".csv"]
+
+
+def _of_json(entry: Mapping[str, Any]) -> dict[str, Any]:
+    """An entry as it stands in the journal, with the id of the run that made it, where it is a change."""
+    fields = {name: value for name, value in entry.items() if name not in ("of_run", "is_told")}
+    return {**fields, "of_run": entry["of_run"]["id"]} if "of_run" in entry else fields
 
 
 def _as_json(found: Month, verification: Verification) -> str:
@@ -182,7 +189,7 @@ def _as_json(found: Month, verification: Verification) -> str:
         "made": timestamp(),
         "ledger": {"count": verification.count, "head": verification.head, "holds": verification.ok},
         "numbers": found.numbers(),
-        **found.lists,
+        **{name: [_of_json(entry) for entry in entries] for name, entries in found.lists.items()},
         "backups": found.backups,
         "backups_missing": found.backups_missing,
         "log_days": found.log_days,

@@ -556,7 +556,7 @@ def test_a_month_is_sorted_out() -> None:
         run_of("r-lab", **OK, ticket="", run={"environment": "lab"}),
         run_of("r-emergency", **OK, run={"emergency": "the ledger was down"}),
         run_of("r-october", **OK, at="2026-10-31T23:59:59Z"),
-        {**run_of("k-back", **OK), "kind": "rollback", "run": None},
+        {**run_of("k-back", **OK, ticket="CHG-9"), "kind": "rollback", "run": None},
         {**run_of("i-1", **OK), "kind": "inspection", "at": "2026-12-02T00:00:00Z", "details": {"month": "2026-11"}},
     ]
     month = report.sort_out(entries, "2026-11", datetime.date(2026, 12, 2), own_run="r-own")
@@ -572,6 +572,22 @@ def test_a_month_is_sorted_out() -> None:
     assert names("emergencies") == ["r-emergency"]
     assert names("inspections") == ["i-1"]
     assert names("other_runs") == ["r-open", "r-own", "r-check", "r-lab"]
+
+
+def test_a_change_and_the_run_that_made_it_are_one_release() -> None:
+    change = {**run_of("k-1", **OK), "kind": "change", "run": None, "hosts": ["web1"], "at": "2026-11-28T11:01:00Z"}
+    others = [
+        {**change, "id": "k-later", "at": "2026-11-28T12:00:00Z"},
+        {**change, "id": "k-other", "ticket": "CHG-8"},
+        {**change, "id": "k-elsewhere", "hosts": ["db1"]},
+    ]
+    month = report.sort_out([run_of("r-1", **OK), change, *others], "2026-11", datetime.date(2026, 12, 2))
+    assert [one["id"] for one in month.lists["releases"]] == ["k-1", "k-later", "k-other", "k-elsewhere"]
+    assert [one["id"] for one in month.lists["other_runs"]] == ["r-1"]
+    assert month.lists["releases"][0]["of_run"]["id"] == "r-1"
+    assert "of_run" not in month.lists["releases"][1]
+    page = report.releases_page(month.lists["releases"], "2026-11", Verification("operations", 2, "00" * 32))
+    assert '"field_implementer","suzuki"' in page
 
 
 def test_pages_show_text_of_hosts_as_text_alone() -> None:

@@ -91,6 +91,9 @@ WORDS = {
 
 TONES = {"ok": "pass", "confirmed": "pass", "accepted": "pass", "rolled_back": "excused", "none": "not_applicable"}
 
+CLOCKS = datetime.timedelta(minutes=1)
+"""How far the clocks of a host and of the controller may be apart."""
+
 MOST_ROWS = 5000
 """Rows of a table of the page; all are in the CSV file of the same month."""
 
@@ -183,8 +186,14 @@ def sort_out(
     lists = found.lists
     backups: dict[str, set[str]] = {host: set() for host in backup_hosts}
     logs: dict[str, set[str]] = {}
-    for given in entries:
-        entry = dict(given)
+    # What hosts tell of a change is the release; the run that made it is not a second one.
+    whole = [dict(given) for given in entries]
+    told = [entry for entry in whole if entry["kind"] in RELEASES]
+    for run in (entry for entry in whole if entry["kind"] == "run"):
+        for change in told:
+            if is_of(change, run):
+                change["of_run"], run["is_told"] = run, True
+    for entry in whole:
         kind, day = entry["kind"], entry["at"][:10]
         if kind == "inspection" and entry["details"].get("month") == month:
             lists["inspections"].append(entry)
@@ -229,6 +238,23 @@ def _lacking(had: Mapping[str, set[str]], days: Sequence[str]) -> dict[str, list
     return {host: days for host, days in lacking.items() if days}
 
 
+def is_of(change: Fields, run: Fields) -> bool:
+    """Whether a run made a change that hosts or tasks tell of.
+
+    Args:
+        change: the change's fields.
+        run: the run's.
+    """
+    if change["ticket"] != run["ticket"] or not set(change["hosts"]) & set(run["hosts"]):
+        return False
+    begin, end = _second(run["at"]) - CLOCKS, _second(run["until"] or "9999-12-31T00:00:00Z") + CLOCKS
+    return begin <= _second(change["at"]) <= end
+
+
+def _second(text: str) -> datetime.datetime:
+    return datetime.datetime.fromisoformat(text.replace("Z", "+00:00"))
+
+
 def is_release(entry: Fields) -> bool:
     """Whether an entry is a release: a change or rollback, or a run that changed production or was under a ticket.
 
@@ -240,7 +266,7 @@ def is_release(entry: Fields) -> bool:
     run = entry["run"] or {}
     if entry["kind"] != "run" or run.get("check") or entry["hosts"] == ["localhost"]:
         return False
-    changed = bool(run.get("changes"))
+    changed = bool(run.get("changes")) and not entry.get("is_told")
     return changed and (bool(entry["ticket"]) or "production" in run.get("environment", "").split(", "))
 
 
@@ -445,7 +471,7 @@ def _what(entry: Fields) -> list[list[Any]]:
 
 
 def _proof(entry: Fields) -> list[list[str]] | None:
-    run = entry["run"]
+    run = entry["run"] or entry.get("of_run", {}).get("run")
     if not run:
         return None
     git = run["git"]
