@@ -256,3 +256,19 @@ def test_a_line_of_the_history_that_was_cut_short_spoils_nothing(host: Host) -> 
 def test_only_a_change_that_ended_well_is_undone(host: Host) -> None:
     with pytest.raises(ChangeError, match="is no change that was ended on this host; there are none"):
         host.changes.undo("one", {**SAID, "id": "back"})
+
+
+def test_folders_that_a_package_took_away_are_made_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "STATE", (str(tmp_path),))
+    monkeypatch.setattr(module, "DEPTH", str(tmp_path).count("/") + 1)
+    (tmp_path / "nginx/body").mkdir(parents=True)
+    (tmp_path / "nginx").chmod(0o750)
+    (tmp_path / "nginx/body/deep/deeper").mkdir(parents=True)
+    known = module.folders()
+    assert str(tmp_path / "nginx/body") in known
+    assert str(tmp_path / "nginx/body/deep/deeper") not in known
+    for path in ("nginx/body/deep/deeper", "nginx/body/deep", "nginx/body", "nginx"):
+        (tmp_path / path).rmdir()
+    assert module.make_folders(known) == [str(tmp_path / "nginx"), str(tmp_path / "nginx/body")]
+    assert (tmp_path / "nginx").stat().st_mode & 0o777 == 0o750
+    assert module.make_folders(known) == []

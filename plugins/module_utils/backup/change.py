@@ -13,6 +13,7 @@ import fcntl
 import fnmatch
 import json
 import os
+import stat
 import subprocess
 import time
 from collections.abc import Iterator, Sequence
@@ -31,6 +32,10 @@ SYSTEM = "system"
 """The class of backup that a change is taken back with."""
 
 BACKUPS = Path("/var/lib/kijun/backup/history.jsonl")
+
+STATE = ("/var/cache", "/var/lib", "/var/log", "/var/spool")
+DEPTH = 4
+"""How many folders deep these are known: /var/lib/NAME/FOLDER."""
 
 NOTED = 100
 """Paths that the history names of each thing that was done; restic knows them all."""
@@ -122,7 +127,7 @@ class Changes:
             try:
                 for name in dict.fromkeys([SYSTEM, *asked.get("classes", [])]):
                     change["before"][name] = self._proven(name, ["before-change", "change=" + change["id"]])
-                change.update(phase="open", units=services.units())
+                change.update(phase="open", units=services.units(), folders=folders())
             except BaseException:
                 self._open.unlink()
                 raise
@@ -297,6 +302,7 @@ class Changes:
         """
         tags = ["change=" + change["id"]]
         done = bring_back(repository, SYSTEM, before, _kept, str(self.scratch), tags, only=only)
+        made = make_folders(change.get("folders") or {})
         services.reload_manager()
         touched = done.outcome.paths()
         plan = services.planned(change["units"], services.units(), touched)
@@ -306,7 +312,8 @@ class Changes:
             named = "; ".join("%s: %s" % item for item in list(failures.items())[:5])
             raise ChangeError("%d things could not be put back: %s" % (len(failures), named))
         return {
-            "count": len(touched),
+            "count": len(touched) + len(made),
+            "folders": made[:NOTED],
             "put_back": {
                 "replaced": done.outcome.replaced[:NOTED],
                 "removed": done.outcome.removed[:NOTED],
@@ -424,6 +431,45 @@ NEVER = (
 """Paths that are what they are for the host's own sake: state of clocks, timers and watches, locks, records of work."""
 
 
+def folders() -> dict[str, list[int]]:
+    """Folders in which packages keep their state and logs: path -> mode, user id, group id.
+
+    Their content is no part of the class ``system``. A package that is purged takes the folders away, and its service
+    does not start without them.
+    """
+    found = {}
+    for root in STATE:
+        for top, names, _ in os.walk(root):
+            for name in names:
+                path = os.path.join(top, name)
+                info = os.lstat(path)
+                if stat.S_ISDIR(info.st_mode):
+                    found[path] = [stat.S_IMODE(info.st_mode), info.st_uid, info.st_gid]
+            if top.count("/") >= DEPTH:
+                names.clear()
+    return found
+
+
+def make_folders(known: dict[str, list[int]]) -> list[str]:
+    """Make folders that are gone, empty as they are.
+
+    Args:
+        known: as `folders` gives them.
+
+    Returns:
+        Those that were made.
+    """
+    made = []
+    for path, (mode, user, group) in sorted(known.items()):
+        if os.path.lexists(path) or not os.path.isdir(os.path.dirname(path)):
+            continue
+        os.mkdir(path, 0o700)
+        os.chown(path, user, group)
+        os.chmod(path, mode)
+        made.append(path)
+    return made
+
+
 def _kept(path: str) -> bool:
     """Whether a path is one that may be put back."""
     return not any(fnmatch.fnmatch(path, never) for never in NEVER)
@@ -508,7 +554,7 @@ def refuse_wrong_clock(clock: float | None, history: Path = BACKUPS) -> None:
 
 
 def _public(change: Json) -> Json:
-    return {name: value for name, value in change.items() if name not in ("units", "boot", "uptime")}
+    return {name: value for name, value in change.items() if name not in ("units", "folders", "boot", "uptime")}
 
 
 def _now() -> str:

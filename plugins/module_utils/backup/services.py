@@ -14,7 +14,7 @@ Units = dict[str, dict[str, str]]
 KINDS = ("*.service", "*.socket", "*.timer", "*.path")
 PROPERTIES = (
     *("Id", "ActiveState", "SubState", "InvocationID", "FragmentPath", "Type", "NRestarts"),
-    "RefuseManualStart",
+    *("RefuseManualStart", "RefuseManualStop"),
 )
 
 LEFT_ALONE = re.compile(
@@ -99,7 +99,7 @@ def planned(before: Units, now: Units, touched: Collection[str]) -> Plan:
         if was and not _runs(state):
             plan.start.append(name)
         elif was and (state["InvocationID"] != before[name]["InvocationID"] or name in concerned):
-            if name.endswith(".service") and state.get("RefuseManualStart") != "yes":
+            if name.endswith(".service") and "yes" not in map(state.get, ("RefuseManualStart", "RefuseManualStop")):
                 plan.restart.append(name)
         elif not _runs(before.get(name)) and _runs(state) and state["Type"] != "oneshot" and _lasting(name, before):
             plan.stop.append(name)
@@ -131,6 +131,7 @@ def units_of(paths: Collection[str], known: Units) -> set[str]:
         paths: the files.
         known: the units that there are.
     """
+    paths = [path for path in paths if not os.path.isdir(path)]  # a folder's time says nothing of settings
     found = {match.group(1) for match in map(OF_A_UNIT.fullmatch, paths) if match}
     found |= {unit for path in paths for start, unit in SETTINGS if path.startswith(start)}
     packages = owners(paths)
