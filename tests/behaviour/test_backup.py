@@ -309,7 +309,7 @@ def test_the_storage_is_watched(server: Machine, client: Machine, audit: Callabl
     server.ok(f"cp -p /tmp/pack {pack}; kijun-backup-keeper tidy")
     assert audit(server)["BKS-03"] == "pass"
     settings = "/etc/kijun/backup-server/settings.json"
-    server.ok(f'cp -p {settings} /tmp/settings.json; sed -i \'s/"quota_mb": 200/"quota_mb": 1/\' {settings}')
+    server.ok(f'cp -p {settings} /tmp/settings.json; sed -i \'s/"quota_mb": 1000/"quota_mb": 1/\' {settings}')
     try:
         server.ok("kijun-backup-keeper tidy")
         assert "disk critical: client" in server.ok("journalctl --no-pager -t kijun-backup-keeper --since -1min")

@@ -59,7 +59,8 @@ DUMPS: dict[str, tuple[list[str], bytes]] = {
 """Method -> the command whose output is a consistent dump, run by root over the server's own socket; and the words that
 the output of a whole one ends with."""
 
-FILES = {"postgresql": "/postgresql/all.sql", "mariadb": "/mariadb/all.sql"}
+FILES = {"postgresql": "/postgresql.sql", "mariadb": "/mariadb.sql"}
+"""Method -> what the dump is called in a snapshot; restic 0.18 takes no folder there."""
 
 
 class Backups:
