@@ -4,11 +4,13 @@
 from __future__ import annotations
 
 import time
+from pathlib import Path
 from typing import Any
 
 from ansible.errors import AnsibleActionFail, AnsibleConnectionFailure
 
 from ..plugin_utils import change as about
+from ..plugin_utils.child_run import find_playbook
 from ..plugin_utils.guarded import GRACE, PAUSE, GuardedAction
 from ..plugin_utils.host_program import Busy, do
 from ..plugin_utils.run_id import run_id
@@ -55,6 +57,7 @@ class ActionModule(GuardedAction):
                 "after": {"type": "dict"},
                 "why": {"type": "str", "default": ""},
                 "change": {"type": "str", "default": ""},
+                "playbook": {"type": "str"},
                 "over_later": {"type": "bool", "default": False},
             }
         )
@@ -62,6 +65,8 @@ class ActionModule(GuardedAction):
             about.check(arguments, arguments["ticket_pattern"])
         except about.SaidWrong as error:
             raise AnsibleActionFail(f"{error}; nothing was changed") from None
+        if arguments["playbook"]:
+            find_playbook(arguments["playbook"], Path(self._loader.get_basedir()))
         self.id = f"{arguments['ticket']}-{run_id()}"
         result.update(changed=False, id=self.id, host=variables["inventory_hostname"])
         if self._task.check_mode and arguments["state"] == "sound":

@@ -6,15 +6,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from ansible.errors import AnsibleActionFail
 from ansible.plugins.action import ActionBase
 from ansible.utils.vars import load_extra_vars
 
 from ..plugin_utils.change import shown
-from ..plugin_utils.child_run import Secrets, run_playbook, vault_secrets
-
-PLAYBOOKS = Path(__file__).resolve().parents[2] / "playbooks"
-FORBIDDEN = ("change.yml", "rollback.yml")
+from ..plugin_utils.child_run import Secrets, find_playbook, run_playbook, vault_secrets
 
 
 class ActionModule(ActionBase):
@@ -40,7 +36,7 @@ class ActionModule(ActionBase):
                 "variables": {"type": "dict", "default": {}},
             }
         )
-        playbook = found(arguments["playbook"], Path(self._loader.get_basedir()))
+        playbook = find_playbook(arguments["playbook"], Path(self._loader.get_basedir()))
         context_ = self._play_context
         become = getattr(self._connection, "become", None)
         secrets = Secrets(
@@ -63,24 +59,3 @@ class ActionModule(ActionBase):
             changed=changed, status=ended.status, outcome=ended.hosts, said=shown(ended.hosts, arguments["hosts"])
         )
         return result
-
-
-def found(name: str, base: Path) -> Path:
-    """The playbook that is meant.
-
-    Args:
-        name: its path, or the name of one of Kijun's, with or without its ending.
-        base: the folder that relative paths start at, beside the working directory.
-
-    Raises:
-        AnsibleActionFail: there is none, or it is one that itself changes hosts in this way.
-    """
-    file = name if name.endswith((".yml", ".yaml")) else name + ".yml"
-    for path in (Path(file), base / file, PLAYBOOKS / file):
-        if path.is_file():
-            if path.name in FORBIDDEN and path.resolve().parent == PLAYBOOKS:
-                raise AnsibleActionFail(f"kijun_change_playbook is {name!r}, which itself opens a change")
-            return path
-    raise AnsibleActionFail(
-        f"kijun_change_playbook is {name!r}; there is no such file here, and none of that name in {PLAYBOOKS}"
-    )

@@ -26,6 +26,10 @@ options:
     type: list
     elements: str
     default: []
+  escrow_host:
+    description: The host that the password is kept on for them. It is only handed on, also before there are settings.
+    type: str
+    default: ""
   folder:
     description: Where the host's keys are.
     type: path
@@ -192,6 +196,7 @@ def main() -> None:
         argument_spec={
             "server_recipient": {"type": "str", "required": True},
             "escrow_recipients": {"type": "list", "elements": "str", "default": []},
+            "escrow_host": {"type": "str", "default": ""},
             "folder": {"type": "path", "default": "/etc/kijun/backup"},
             "settings": {"type": "path", "default": "/etc/kijun/backup.json"},
         },
@@ -212,7 +217,7 @@ def main() -> None:
         changed=bool(due),
         done=due,
         server=str(about.get("server", "")),
-        escrow_host=str(about.get("escrow_host", "")),
+        escrow_host=module.params["escrow_host"],
         server_key=contents["server_key"],
         escrow=contents["escrow"] if enrolment.people else "",
         diff={"before": "", "after": "".join("%s\n" % one for one in due)},

@@ -100,6 +100,9 @@ options:
     description: The change that is meant where it is not this run's own, by its id.
     type: str
     default: ""
+  playbook:
+    description: With O(state=said), the playbook that is to be run, which must be there.
+    type: str
   over_later:
     description: With O(state=undone), also take back what was changed since.
     type: bool

@@ -21,11 +21,15 @@ from typing import Any
 
 from ansible import constants as C
 from ansible import context
+from ansible.errors import AnsibleActionFail
 
 Json = dict[str, Any]
 
 CALLBACK = "kijun.baseline.run_outcome"
 PR_SET_PDEATHSIG = 1
+PLAYBOOKS = Path(__file__).resolve().parents[2] / "playbooks"
+FORBIDDEN = ("change.yml", "rollback.yml")
+"""Playbooks that themselves open a change."""
 
 OTHERS = ("ANSIBLE_STDOUT_CALLBACK", "ANSIBLE_CALLBACK_PLUGINS")
 """What ansible-runner sets so that a run tells it of itself; this one tells the run that started it."""
@@ -216,3 +220,24 @@ def vault_secrets(loader: Any) -> list[tuple[str, bytes]]:
     """
     # Ansible has no public name for them; its own command line hands them to the loader so.
     return [(name, bytes(secret.bytes)) for name, secret in getattr(loader._vault, "secrets", None) or ()]
+
+
+def find_playbook(name: str, base: Path) -> Path:
+    """The playbook that is meant.
+
+    Args:
+        name: its path, or the name of one of Kijun's, with or without its ending.
+        base: the folder that relative paths start at, beside the working directory.
+
+    Raises:
+        AnsibleActionFail: there is none, or it is one that itself changes hosts in this way.
+    """
+    file = name if name.endswith((".yml", ".yaml")) else name + ".yml"
+    for path in (Path(file), base / file, PLAYBOOKS / file):
+        if path.is_file():
+            if path.name in FORBIDDEN and path.resolve().parent == PLAYBOOKS:
+                raise AnsibleActionFail(f"kijun_change_playbook is {name!r}, which itself opens a change")
+            return path
+    raise AnsibleActionFail(
+        f"kijun_change_playbook is {name!r}; there is no such file here, and none of that name in {PLAYBOOKS}"
+    )
