@@ -75,7 +75,7 @@ def production(machine: Machine) -> None:
 
 
 @pytest.fixture(scope="module", autouse=True)
-def as_it_was(machine: Machine) -> Iterator[None]:
+def as_it_was(machine: Machine, journal: None) -> Iterator[None]:
     """At the end it is the lab's, as the scenario made it."""
     yield
     apply(machine, "lab")

@@ -96,8 +96,8 @@ FORKING = "tests/unit/test_file_transaction.py"
 APART = ("test_guard", "test_server_baseline")
 """What of tests/faults has hosts of its own."""
 
-MODULES = "test_modules or test_config_files or test_facts or test_accounts_module or test_operations_journal"
-"""What of tests/behaviour is about no role; the roles' attacks are run by molecule."""
+MODULES = ("test_accounts_module", "test_config_files", "test_facts", "test_modules", "test_operations_journal")
+"""Files of tests/behaviour that are about no role; the roles' attacks are run by molecule."""
 
 SLOTS = 2
 """Parts that run side by side in any case: as many as there are cores."""
@@ -154,7 +154,13 @@ def hosts(both: bool) -> tuple[Part, ...]:
         # With all of them, a server is away for ten minutes while a million records are written.
         molecule("logging", lab=30, selected="test" if both else ""),
         molecule("backup", lab=32, selected="test" if both else ""),
-        pytest("modules", "behaviour", "-k", MODULES, *(() if both else ("--turns",)), lab=7),
+        pytest(
+            "modules",
+            f"behaviour/{MODULES[0]}.py",
+            *(f"tests/behaviour/{name}.py" for name in MODULES[1:]),
+            *(() if both else ("--turns",)),
+            lab=7,
+        ),
         pytest("ledger", "ledger", lab=9),
         pytest(
             "faults",
