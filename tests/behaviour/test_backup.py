@@ -319,7 +319,7 @@ def test_the_storage_is_watched(server: Machine, client: Machine, audit: Callabl
 
 
 @pytest.mark.control("BKP-08")
-def test_modules_back_up_and_tell(client: Machine, tmp_path: Path) -> None:
+def test_tasks_back_up_and_tell(client: Machine, tmp_path: Path) -> None:
     book = tmp_path / "book.yml"
     book.write_text(
         "- hosts: all\n  gather_facts: false\n  become: true\n  tasks:\n"

@@ -153,12 +153,15 @@ def test_a_check_says_what_would_be_done_and_does_nothing(untouched: Machine, tm
     ],
 )
 def test_what_is_not_said_rightly_changes_nothing(
-    untouched: Machine, tmp_path: Path, wrong: dict[str, Any], words: str
+    host: Machine, tmp_path: Path, wrong: dict[str, Any], words: str
 ) -> None:
+    last = status(host)["last"]
     given = {"kijun_change_playbook": written(tmp_path, "never", [shell("touch /etc/never")]), **wrong}
-    done = untouched.playbook("change", *arguments(**{"playbook": given.pop("kijun_change_playbook"), **given}))
+    done = host.playbook("change", *arguments(**{"playbook": given.pop("kijun_change_playbook"), **given}))
     assert done.returncode != 0
     assert words in " ".join((done.stdout + done.stderr).split())
+    assert status(host) == {"open": None, "last": last}
+    host.ok("test ! -e /etc/never")
 
 
 def test_without_a_backup_there_is_no_change(untouched: Machine, tmp_path: Path) -> None:
@@ -197,7 +200,7 @@ def test_a_controller_that_dies_leaves_a_host_that_takes_it_back(untouched: Mach
     first.wait()
     assert wait_for(lambda: status(untouched)["open"] is None, 150)
     assert status(untouched)["last"]["outcome"] == "rolled_back"
-    untouched.run("pkill -f 'sleep 300'")
+    untouched.run("pkill -f '[s]leep 300'")
 
 
 def test_a_host_that_loses_its_power_in_the_middle_is_taken_back(untouched: Machine, tmp_path: Path) -> None:
@@ -346,7 +349,7 @@ def test_files_come_back_beside_and_in_place_with_all_that_belongs_to_them(host:
         ({"state": "beside", "paths": ["/etc"], "to": "relative"}, "no absolute path"),
     ],
 )
-def test_what_cannot_be_restored_is_said(untouched: Machine, said: dict[str, Any], words: str) -> None:
-    code, printed = restore(untouched, **said)
+def test_what_cannot_be_restored_is_said(host: Machine, said: dict[str, Any], words: str) -> None:
+    code, printed = restore(host, **said)
     assert code != 0
     assert words in " ".join(printed.split())

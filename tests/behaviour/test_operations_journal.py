@@ -212,7 +212,7 @@ def test_what_a_host_tells_once_and_what_people_say_to_it(machine: Machine, pers
     day = (now.date() - datetime.timedelta(days=1)).isoformat()
     backups = [
         line(id="b-1", kind="backup", started=started, snapshot="1f0c", **{"class": "system"}),
-        line(id="b-2", kind="backup", started=started, outcome="failed", error="token=abc was refused"),
+        line(id="b-2", kind="backup", started=started, outcome="failed", error="token=swordfish7734 was refused"),
         line(id="r-1", kind="restore_test", started=started, rto_seconds=12.5, rto_limit=7200, equal=True),
         line(id="x-1", kind="inspection", started=started),
         "{half",
@@ -278,7 +278,7 @@ def test_what_a_host_tells_once_and_what_people_say_to_it(machine: Machine, pers
     assert broken["id"] in [entry["id"] for entry in report["errors_done"]]
     assert report["numbers"]["restores_open"] == 0
     assert "b-2" in [entry["id"] for entry in report["failed"]]
-    assert "abc" not in json.dumps(report["failed"])
+    assert "swordfish7734" not in json.dumps(report["failed"])
     if int(started[8:10]) > 1:
         assert report["backups_missing"][machine.name]
     page = (journal.folder / "out" / f"operations-{month}.html").read_text(encoding="utf-8")

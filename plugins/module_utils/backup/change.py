@@ -232,7 +232,7 @@ class Changes:
         change = self.open()
         if change is not None and change["id"] == change_id:
             return self.roll_back(change_id, "taken back by %s (%s)" % (asked.get("implementer"), asked.get("ticket")))
-        ended = [entry for entry in self.history() if entry["change"] == change_id and entry["kind"] == "change"]
+        ended = [entry for entry in self.history() if entry.get("change") == change_id and entry["kind"] == "change"]
         if not ended or ended[-1]["outcome"] != "ok":
             raise ChangeError("%s is no change that was ended on this host; there are %s" % (change_id, self._known()))
         before, after = ended[-1]["before"][SYSTEM], ended[-1]["after"][SYSTEM]
@@ -380,7 +380,9 @@ class Changes:
         return change
 
     def _known(self) -> str:
-        return ", ".join("%s (%s, %s)" % (e["change"], e["kind"], e["outcome"]) for e in self.history()[-5:]) or "none"
+        return (
+            ", ".join("%s (%s, %s)" % (e.get("change"), e["kind"], e["outcome"]) for e in self.history()[-5:]) or "none"
+        )
 
     @contextlib.contextmanager
     def _alone(self) -> Iterator[None]:
