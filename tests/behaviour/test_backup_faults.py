@@ -229,7 +229,8 @@ def test_whoever_has_become_root_on_a_client_deletes_nothing(server: Machine, cl
         f"cat /srv/kijun-backup/{other}/repository/config",
     ):
         # Whatever is asked for, it is the client's own store that answers, or nobody.
-        done = client.run(f"{options} {shlex.quote(attempt)} </dev/null | tr -cd '[:print:]\\n'")
+        asked = f"{options} {shlex.quote(attempt)} </dev/null >/run/said"
+        done = client.run(f"{asked}; code=$?; tr -cd '[:print:]\\n' </run/said; exit $code")
         assert done.stdout.count("\n") <= 1, done
         if not attempt.startswith("fetch"):
             assert done.rc == 75 and "kijun-backup-server: refused" in done.stderr, (attempt, done)
