@@ -6,7 +6,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from ansible_collections.kijun.baseline.plugins.module_utils.backup import restore
+from ansible_collections.kijun.baseline.plugins.module_utils.backup import restore, restore_program
 from ansible_collections.kijun.baseline.plugins.module_utils.backup.restic import BackupError
 from ansible_collections.kijun.baseline.plugins.module_utils.backup.restore import (
     choose,
@@ -59,6 +59,17 @@ def test_a_snapshot_that_is_not_there_says_what_is(which: str, paths: list[str],
     with pytest.raises(BackupError) as error:
         choose(SNAPSHOTS, which, paths, name)
     assert words in str(error.value)
+
+
+@pytest.mark.parametrize("dump", restore_program.FILES.values())
+def test_a_dump_is_not_put_in_place(dump: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    database = {"snapshot": "dddd4444", "time": "2026-11-22T01:00:00Z", "class": "database", "paths": [dump]}
+    monkeypatch.setattr(restore_program, "backup_command", lambda *_: [*SNAPSHOTS, database])
+    monkeypatch.setattr(restore_program.Restic, "of_host", lambda: None)
+    for command in ("in-place", "show"):
+        given = restore_program._parser().parse_args([command, "latest", "--class", "database"])
+        with pytest.raises(BackupError, match="a database's dump; restore it beside"):
+            restore_program._answer(given)
 
 
 def test_times_are_taken_as_restic_and_people_write_them() -> None:

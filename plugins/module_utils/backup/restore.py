@@ -301,6 +301,21 @@ def moment(text: str) -> float:
     return (when if when.tzinfo else when.replace(tzinfo=datetime.timezone.utc)).timestamp()
 
 
+def fitting(snapshots: Sequence[Json], paths: Sequence[str], name: str = "") -> list[Json]:
+    """Snapshots of a class that have some paths in them.
+
+    Args:
+        snapshots: what there is, as ``kijun-backup snapshots`` says it.
+        paths: the paths.
+        name: the class; any when empty.
+    """
+    return [
+        one
+        for one in snapshots
+        if (not name or one["class"] == name) and all(any(below(path, root) for root in one["paths"]) for path in paths)
+    ]
+
+
 def choose(snapshots: Sequence[Json], which: str, paths: Sequence[str], name: str = "") -> Json:
     """The snapshot that an operator means.
 
@@ -313,19 +328,14 @@ def choose(snapshots: Sequence[Json], which: str, paths: Sequence[str], name: st
     Raises:
         BackupError: there is none, or more than one; says what there is.
     """
-    fitting = [
-        one
-        for one in snapshots
-        if (not name or one["class"] == name)
-        and (not paths or all(any(below(path, root) for root in one["paths"]) for path in paths))
-    ]
+    found = fitting(snapshots, paths, name)
     about = "%s%s" % (" of class %s" % name if name else "", " with %s" % ", ".join(paths) if paths else "")
-    if not fitting:
+    if not found:
         there = sorted({one["class"] for one in snapshots})
         raise BackupError("there is no snapshot%s; there are snapshots of: %s" % (about, ", ".join(there) or "nothing"))
     if which == "latest":
-        return max(fitting, key=lambda one: moment(one["time"]))
-    named = [one for one in fitting if one["snapshot"].startswith(which.lower())] if len(which) >= 4 else []
+        return max(found, key=lambda one: moment(one["time"]))
+    named = [one for one in found if one["snapshot"].startswith(which.lower())] if len(which) >= 4 else []
     if len(named) == 1:
         return named[0]
     if named:
@@ -336,11 +346,11 @@ def choose(snapshots: Sequence[Json], which: str, paths: Sequence[str], name: st
         raise BackupError(
             "%r is no snapshot%s, no time (such as 2026-01-31T12:00) and not latest" % (which, about)
         ) from None
-    early = [one for one in fitting if moment(one["time"]) <= by]
+    early = [one for one in found if moment(one["time"]) <= by]
     if not early:
         raise BackupError(
             "there is no snapshot%s from before %s; the first is of %s"
-            % (about, which, min(o["time"] for o in fitting))
+            % (about, which, min(one["time"] for one in found))
         )
     return max(early, key=lambda one: moment(one["time"]))
 

@@ -16,9 +16,10 @@ import uuid
 from typing import Any
 
 from . import services
-from .history import History
+from .history import History, moment
 from .restic import BackupError, Restic
-from .restore import Json, backup_command, below, beside, bring_back, choose, take
+from .restore import Json, backup_command, below, beside, bring_back, choose, fitting, take
+from .runs import FILES
 
 SCRATCH = "/var/lib/kijun/restore"
 SHOWN = 1000
@@ -78,12 +79,7 @@ def _answer(given: argparse.Namespace) -> Any:
     paths = [_absolute(path) for path in given.path]
     snapshots: Any = backup_command("snapshots")
     if given.command == "list":
-        return [
-            one
-            for one in snapshots
-            if (not given.name or one["class"] == given.name)
-            and all(any(below(path, root) for root in one["paths"]) for path in paths)
-        ]
+        return fitting(snapshots, paths, given.name)
     chosen = choose(snapshots, given.snapshot, paths, given.name)
     repository = Restic.of_host()
     if given.command == "beside":
@@ -134,7 +130,7 @@ def _in_place(repository: Restic, chosen: Json, kept: Any, delete: bool) -> Json
 
 
 def _is_of_files(chosen: Json) -> bool:
-    return all(path.startswith("/") and not path.endswith("/all.sql") for path in chosen["paths"])
+    return not set(chosen["paths"]) & set(FILES.values())
 
 
 def _recorded(chosen: Json, paths: list[str], work: Any) -> Json:
@@ -145,7 +141,7 @@ def _recorded(chosen: Json, paths: list[str], work: Any) -> Json:
         "kind": "restore",
         "class": chosen["class"],
         "tags": [],
-        "started": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(began)),
+        "started": moment(began),
         "snapshot": chosen["snapshot"],
         "paths": paths,
         "outcome": "failed",
