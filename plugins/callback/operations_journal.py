@@ -75,6 +75,7 @@ from ..plugin_utils.journal.trail import Trail, as_text, digest, keep_in
 from ..plugin_utils.journal.words import BOOK, LARGEST_IN_LEDGER, TRAILS
 from ..plugin_utils.ledger import light
 from ..plugin_utils.ledger.errors import LedgerError
+from ..plugin_utils.ledger.event import Checkpoint
 from ..plugin_utils.ledger_address import DEFAULT_URL, is_absent
 from ..plugin_utils.report.clauses import collection_version
 from ..plugin_utils.report.summary import changed_things
@@ -279,7 +280,7 @@ class CallbackModule(CallbackBase):
         if self._trail is not None:
             self._trail.add(_now(), result.host.name, result.task_name, state, result.result)
 
-    def _tell(self, marks: list[light.Mark]) -> None:
+    def _tell(self, marks: list[Checkpoint]) -> None:
         """Tell the machine's log, from where log servers have it, and the checkpoints' file."""
         path = os.environ.get("KIJUN_LEDGER_CHECKPOINTS")
         try:

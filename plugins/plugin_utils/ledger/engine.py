@@ -25,7 +25,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from .book import NOTHING, Book, Change, Moment, State, Touched, cleaned, next_state, one_line
 from .books import BOOKS
 from .errors import Broken, LedgerError, Problem, Refused, Stale, Unreachable
-from .event import GENESIS, Event, chain_hash, timestamp
+from .event import GENESIS, Checkpoint, Event, chain_hash, timestamp
 from .light import PATIENCE, REVISION
 from .schema import GENERATED, events, heads, states
 
@@ -42,23 +42,6 @@ RECORDED = {"sequence", "book", "payload", *GENERATED}
 
 EVENT_FILTERS = ("key", "action", "actor", "approver", "ticket")
 """What events can be looked for by, beside their time."""
-
-
-@dataclass(frozen=True)
-class Checkpoint:
-    """What a book's chain was at some time; kept elsewhere, it shows that events were cut off or all written anew.
-
-    Attributes:
-        book: the book.
-        count: how many events it had.
-        head: hash of the newest, in hexadecimal.
-        at: when, as ledgers write times.
-    """
-
-    book: str
-    count: int
-    head: str
-    at: str
 
 
 @dataclass(frozen=True)

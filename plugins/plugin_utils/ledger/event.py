@@ -26,6 +26,23 @@ LARGEST = 2**53 - 1
 """The largest whole number that every reader of JSON takes for the same (RFC 8785 section 3.2.2.3)."""
 
 
+@dataclass(frozen=True)
+class Checkpoint:
+    """What a book's chain was at some time; kept elsewhere, it shows that events were cut off or all written anew.
+
+    Attributes:
+        book: the book.
+        count: how many events it had.
+        head: hash of the newest, in hexadecimal.
+        at: when, as ledgers write times.
+    """
+
+    book: str
+    count: int
+    head: str
+    at: str
+
+
 def canonical_json(value: Any) -> str:
     """Write a value in the one form that is hashed: RFC 8785, for text, whole numbers, true, false, null and what is
     made of them. Numbers with a fraction have no single form in all languages and are refused, and so is what

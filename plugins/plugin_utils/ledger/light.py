@@ -13,11 +13,10 @@ import json
 import os
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from .errors import Broken, LedgerError, Problem, Refused, Unreachable
-from .event import GENESIS, Event, chain_hash, timestamp
+from .event import GENESIS, Checkpoint, Event, chain_hash, timestamp
 
 REVISION = "0002"
 """The newest revision of the tables, which this version reads and writes; see `migrations`."""
@@ -52,23 +51,6 @@ class Entry(NamedTuple):
     fields: dict[str, Any]
     ticket: str = ""
     approver: str = ""
-
-
-@dataclass(frozen=True)
-class Mark:
-    """What a book's chain was after something was written.
-
-    Attributes:
-        book: the book.
-        count: how many events it had.
-        head: hash of the newest, in hexadecimal.
-        at: when, as ledgers write times.
-    """
-
-    book: str
-    count: int
-    head: str
-    at: str
 
 
 def reads(url: str) -> bool:
@@ -175,7 +157,7 @@ def shown(url: str) -> str:
     return "%s://%s%s" % (scheme, user.partition(":")[0] + at if at else "", host)
 
 
-def append(url: str, entries: Sequence[Entry], actor: str) -> list[Mark]:
+def append(url: str, entries: Sequence[Entry], actor: str) -> list[Checkpoint]:
     """Write entries: all of them, or none.
 
     Args:
@@ -198,7 +180,7 @@ def append(url: str, entries: Sequence[Entry], actor: str) -> list[Mark]:
         marks = {}
         for entry in entries:
             count, digest = _append(database, entry, actor, at)
-            marks[entry.book] = Mark(entry.book, count, digest.hex(), at)
+            marks[entry.book] = Checkpoint(entry.book, count, digest.hex(), at)
     return list(marks.values())
 
 
@@ -213,7 +195,7 @@ class _Database:
         return self.connection.execute(statement.replace("?", "%s") if self.is_team else statement, values)
 
 
-def _append_by_engine(url: str, entries: Sequence[Entry], actor: str) -> list[Mark]:
+def _append_by_engine(url: str, entries: Sequence[Entry], actor: str) -> list[Checkpoint]:
     """What `append` does, for an address with parameters, say; a book at a time."""
     from .book import Change
     from .engine import Ledger
@@ -225,8 +207,7 @@ def _append_by_engine(url: str, entries: Sequence[Entry], actor: str) -> list[Ma
             payload = {name: value for name, value in entry.fields.items() if name in allowed}
             change = Change(entry.key, entry.action, payload, approver=entry.approver, ticket=entry.ticket)
             ledger.append(entry.book, [change], actor)
-            point = ledger.checkpoint(entry.book)
-            marks.append(Mark(point.book, point.count, point.head, point.at))
+            marks.append(ledger.checkpoint(entry.book))
     return marks
 
 
@@ -348,11 +329,11 @@ def _state(database: _Database, entry: Entry) -> tuple[int, dict[str, Any]]:
     return (row[0] if row else 0), before
 
 
-def checkpoint_line(mark: Mark | Any) -> str:
+def checkpoint_line(mark: Checkpoint) -> str:
     """A book's count and head as one line of a log.
 
     Args:
-        mark: a `Mark`, or the engine's checkpoint.
+        mark: the checkpoint.
     """
     return "kijun-ledger checkpoint book=%s count=%d head=%s at=%s" % (mark.book, mark.count, mark.head, mark.at)
 
