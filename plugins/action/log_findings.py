@@ -13,7 +13,7 @@ from ansible.errors import AnsibleActionFail
 from ..plugin_utils.accounts.pages.document import write_page
 from ..plugin_utils.ledger.books import BOOKS
 from ..plugin_utils.ledger.interchange.export import write_states
-from ..plugin_utils.ledger_action import CHANGE_ARGUMENTS, LedgerAction
+from ..plugin_utils.ledger_action import CHANGE_ARGUMENTS, LedgerAction, plain
 from ..plugin_utils.log_findings import BOOK, blocked, changes, page, together
 
 SAID = ("id", "rule", "severity", "title_en", "title_ja", "group", "first", "last", "count", "status")
@@ -40,7 +40,7 @@ class ActionModule(LedgerAction):
         )
         for name in ("first", "last"):
             _check_day(name, arguments[name])
-        found = _plain(arguments["found"])
+        found = plain(arguments["found"])
         entries = together({server: about.get("findings", []) for server, about in found.items()})
         with self.ledger(arguments, variables) as ledger:
             known = {state.key: state.fields for state in ledger.find(BOOK, [entry["id"] for entry in entries])}
@@ -85,15 +85,6 @@ def _check_day(name: str, value: str) -> None:
         datetime.date.fromisoformat(value)
     except ValueError:
         raise AnsibleActionFail("%s is %r; it must be a day such as 2026-11-22" % (name, value)) from None
-
-
-def _plain(value: Any) -> Any:
-    """What Ansible hands over, as plain types."""
-    if isinstance(value, Mapping):
-        return {str(key): _plain(item) for key, item in value.items()}
-    if isinstance(value, str):
-        return str(value)
-    return [_plain(item) for item in value] if isinstance(value, Sequence) else value
 
 
 def _written(arguments: Mapping[str, Any], states: Sequence[Any], content: str) -> list[str]:

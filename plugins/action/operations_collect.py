@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import datetime
-from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ..plugin_utils.journal.collected import entries_of, own, spare
@@ -13,7 +12,7 @@ from ..plugin_utils.journal.words import BOOK
 from ..plugin_utils.ledger.engine import Ledger
 from ..plugin_utils.ledger.errors import Refused
 from ..plugin_utils.ledger.event import Event
-from ..plugin_utils.ledger_action import CHANGE_ARGUMENTS, LedgerAction
+from ..plugin_utils.ledger_action import CHANGE_ARGUMENTS, LedgerAction, plain
 
 
 class ActionModule(LedgerAction):
@@ -33,7 +32,7 @@ class ActionModule(LedgerAction):
         )
         now = datetime.datetime.now(datetime.UTC)
         problems: list[str] = []
-        entries = entries_of(_plain(arguments["read"]), now, problems)
+        entries = entries_of(plain(arguments["read"]), now, problems)
         with self.ledger(arguments, variables) as ledger:
             ids = {str(entry["id"]) for entry in entries} | {spare(entry) for entry in entries}
             known = {state.key: state for state in ledger.find(BOOK, ids)}
@@ -72,12 +71,3 @@ def _without(entries: list[dict[str, Any]], refused: Refused, problems: list[str
     wrong = {problem.key for problem in refused.problems}
     problems += ["not taken: %s" % (problem,) for problem in refused.problems]
     return [entry for entry in entries if str(entry["id"]) not in wrong]
-
-
-def _plain(value: Any) -> Any:
-    """What Ansible hands over, as plain types."""
-    if isinstance(value, Mapping):
-        return {str(key): _plain(item) for key, item in value.items()}
-    if isinstance(value, str):
-        return str(value)
-    return [_plain(item) for item in value] if isinstance(value, Sequence) else value

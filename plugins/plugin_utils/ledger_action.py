@@ -6,7 +6,7 @@ from __future__ import annotations
 import datetime
 import os
 import pwd
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -182,3 +182,16 @@ class LedgerAction(ActionBase):
         checkpoint = ledger.checkpoint(book)
         checkpoints.emit(checkpoint, path or None, to_syslog)
         result["checkpoint"] = {"book": book, "count": checkpoint.count, "head": checkpoint.head, "at": checkpoint.at}
+
+
+def plain(value: Any) -> Any:
+    """What Ansible hands over, as plain types.
+
+    Args:
+        value: text, numbers, mappings and sequences of them, perhaps with Ansible's tags.
+    """
+    if isinstance(value, Mapping):
+        return {str(key): plain(item) for key, item in value.items()}
+    if isinstance(value, str):
+        return str(value)
+    return [plain(item) for item in value] if isinstance(value, Sequence) else value
