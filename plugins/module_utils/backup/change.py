@@ -21,6 +21,8 @@ from pathlib import Path
 from typing import Any
 
 from . import services
+from .history import History, write
+from .history import moment as written
 from .put_back import METADATA
 from .restic import BackupError, Restic
 from .restore import Changes as Differences
@@ -62,7 +64,7 @@ class Changes:
 
     def __init__(self, directory: Path = DIRECTORY, lock: Path = LOCK) -> None:
         self.directory, self._lock = directory, lock
-        self._open, self._history = directory / "open.json", directory / "history.jsonl"
+        self._open, self._history = directory / "open.json", History(str(directory), KEPT_DAYS)
         self.scratch = directory / "scratch"
 
     # ---- what is known ----
@@ -77,11 +79,7 @@ class Changes:
 
     def history(self) -> list[Json]:
         """What became of earlier changes, the oldest first."""
-        try:
-            lines = self._history.read_text("utf-8").splitlines()
-        except FileNotFoundError:
-            return []
-        return [json.loads(line) for line in lines if line.endswith("}")]
+        return self._history.lines()
 
     def status(self) -> Json:
         """The open change and the last one that ended, without what only the program itself needs."""
@@ -117,7 +115,7 @@ class Changes:
             change["host"] = str(asked.get("host") or os.uname().nodename)
             change.update(
                 phase="preparing",
-                started=_now(),
+                started=written(time.time()),
                 seconds=int(asked["seconds"]),
                 boot=_boot_id(),
                 uptime=_uptime(),
@@ -347,16 +345,11 @@ class Changes:
             "error": None,
             **more,
         }
-        self._append(entry)
+        self._history.append(entry)
+        self._history.shorten(time.time())
         with contextlib.suppress(FileNotFoundError):
             self._open.unlink()
         return entry
-
-    def _append(self, entry: Json) -> None:
-        """Add to the history; a line that was cut short by a lost power does not spoil the next one."""
-        since = time.time() - KEPT_DAYS * 86400
-        kept = [one for one in self.history() if moment(one["started"]) >= since]
-        self._replace(self._history, "".join(json.dumps(one, sort_keys=True) + "\n" for one in [*kept, entry]))
 
     def _refuse_second(self, change_id: str) -> None:
         change = self.open()
@@ -397,18 +390,7 @@ class Changes:
             yield
 
     def _write(self, change: Json) -> None:
-        self._replace(self._open, json.dumps(change))
-
-    def _replace(self, path: Path, text: str) -> None:
-        spare = path.with_name(path.name + "~")
-        with open(os.open(spare, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(spare, path)
-        folder = os.open(path.parent, os.O_RDONLY)
-        os.fsync(folder)
-        os.close(folder)
+        write(str(self._open), json.dumps(change))
 
 
 NEVER = (
@@ -551,16 +533,12 @@ def refuse_wrong_clock(clock: float | None, history: Path = BACKUPS) -> None:
                 if moment(started) > now + CLOCK_SLACK:
                     raise ChangeError(
                         "a backup of this host was taken at %s, and its clock says %s: one of them is wrong; nothing "
-                        "was changed" % (started, _now())
+                        "was changed" % (started, written(now))
                     )
 
 
 def _public(change: Json) -> Json:
     return {name: value for name, value in change.items() if name not in ("units", "folders", "boot", "uptime")}
-
-
-def _now() -> str:
-    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
 
 
 def _boot_id() -> str:

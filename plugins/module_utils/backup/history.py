@@ -30,6 +30,12 @@ def write(path: str, text: str, mode: int = 0o600) -> None:
         file.flush()
         os.fsync(file.fileno())
     os.replace(new, path)
+    # A lost power would otherwise bring the earlier one back.
+    folder = os.open(os.path.dirname(path), os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
 
 
 def read_json(path: str) -> Any:
@@ -43,10 +49,11 @@ class History:
 
     Args:
         state: the directory where it is.
+        days: how long lines are kept.
     """
 
-    def __init__(self, state: str = STATE) -> None:
-        self.state = state
+    def __init__(self, state: str = STATE, days: int = DAYS) -> None:
+        self.state, self.days = state, days
         self.path = os.path.join(state, "history.jsonl")
         self.mark = os.path.join(state, "running.json")
 
@@ -113,7 +120,7 @@ class History:
 
     def shorten(self, now: float) -> None:
         """Take out what is old enough."""
-        least = moment(now - DAYS * 86400)
+        least = moment(now - self.days * 86400)
         lines = self.lines()
         kept = [entry for entry in lines if str(entry.get("started", "")) >= least]
         if len(kept) != len(lines):

@@ -152,6 +152,8 @@ def owners(paths: Collection[str], info: str = INFO) -> set[str]:
         Names of packages, as dpkg's lists are called.
     """
     wanted = {_merged(path) for path in paths}
+    if not wanted:
+        return set()
     folders = {folder for path in wanted for folder in _folders(path)}
     owned: set[str] = set()
     sharing: dict[str, set[str]] = {}
