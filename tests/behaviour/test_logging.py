@@ -11,7 +11,7 @@ import time
 import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import kijun_logs
 import pytest
@@ -397,26 +397,42 @@ def test_the_audit_notices_and_the_role_mends(host: str, verdicts: Verdicts) -> 
     assert verdicts(machine) == before
 
 
+class Yesterday(NamedTuple):
+    """A day that is over on one server.
+
+    Attributes:
+        server: the log server.
+        day: its date, as its files are named.
+        digest: what sha256sum says of its file of time1.
+    """
+
+    server: Machine
+    day: str
+    digest: str
+
+
 @pytest.fixture
-def yesterday(servers: list[Machine]) -> Iterator[tuple[Machine, str]]:
+def yesterday(servers: list[Machine]) -> Iterator[Yesterday]:
     """A day that is over on one server, made of today's real records; gone afterwards."""
     server = servers[1]
     day = (datetime.datetime.now(datetime.UTC) - datetime.timedelta(days=1)).date().isoformat()
-    server.ok(f"""cd {STORE}; for sender in client12 time1; do file=$sender/{day}.log
+    # Whole before it is there: the keeper's own timer may come at any moment, and pack what it finds.
+    digest = server.ok(f"""cd {STORE}; for sender in client12 time1; do file=/root/$sender.made
   head -n 2000 $sender/*-??.log | grep -v '^==>' >$file
-  chown kijun-log:kijun-logs $file; chmod 640 $file; touch -d '1 hour ago' $file; done""")
-    yield server, day
+  chown kijun-log:kijun-logs $file; chmod 640 $file; touch -d '1 hour ago' $file; done
+  sha256sum </root/time1.made
+  mv /root/client12.made client12/{day}.log; mv /root/time1.made time1/{day}.log""")
+    yield Yesterday(server, day, digest)
     server.run(f"rm -f {STORE}/*/{day}.log* /var/log/kijun/digests/{day}*")
 
 
 @pytest.mark.control("LOGS-04")
 def test_a_day_is_closed_signed_and_told_to_the_others(
-    yesterday: tuple[Machine, str], servers: list[Machine], verdicts: Verdicts
+    yesterday: Yesterday, servers: list[Machine], verdicts: Verdicts
 ) -> None:
-    server, day = yesterday
-    before = server.ok(f"cat {STORE}/time1/{day}.log | sha256sum")
+    server, day, digest_of_day = yesterday
     server.ok("systemctl start kijun-log-keeper")
-    assert server.ok(f"zcat {STORE}/time1/{day}.log.gz | sha256sum") == before
+    assert server.ok(f"zcat {STORE}/time1/{day}.log.gz | sha256sum") == digest_of_day
     assert server.run(f"test -e {STORE}/time1/{day}.log").rc == 1
     assert server.ok(f"stat -c '%U:%G %a' {STORE}/time1/{day}.log.gz").strip() == "kijun-log:kijun-logs 640"
     assert "as they were signed" in server.ok("kijun-log-keeper verify")
