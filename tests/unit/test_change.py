@@ -103,7 +103,8 @@ ENDED = {
 
 def test_a_change_in_the_journal() -> None:
     entry = about.entry("web1", ENDED)
-    assert (entry["id"], entry["kind"], entry["outcome"]) == ("CHG-1042-0123@web1", "change", "failed")
+    assert (entry["id"], entry["kind"], entry["outcome"]) == ("CHG-1042-0123@web1", "change", "rolled_back")
+    assert about.entry("web1", {**ENDED, "outcome": "nonsense"})["outcome"] == "failed"
     assert entry["details"]["before"] == {"system": "aaaa"}
     assert entry["details"]["impact"] == "nobody is logged out"
     with pytest.raises(ValueError, match="kind"):

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The main job on real hosts: audit, enforce, audit again, enforce again, attack; it leaves a report to look at."""
+"""The main job on real hosts: audit, enforce, audit again, enforce again, attack, break; it leaves reports."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from kijun_lab import description, hosts, identity
 
 from . import outside_auditor
 from .demo_accounts import CHECKPOINTS, HOSTS, LOGIN, ROGUE, Accounts
+from .demo_change import DAMAGE, SERVICE, STATE, Change
 
 ROOT = Path(__file__).resolve().parents[2]
 REPORTS = ROOT / "reports" / "demo"
@@ -57,6 +58,23 @@ def run(*command: str, environment: dict[str, str] | None = None) -> None:
 def playbook(name: str, *arguments: str, **environment: str) -> None:
     """Run a playbook on the whole lab."""
     run("ansible-playbook", f"playbooks/{name}.yml", *arguments, environment=environment)
+
+
+def failing_playbook(name: str, *arguments: str, **environment: str) -> str:
+    """Run a playbook that must fail, and give what it printed, of which the end is shown.
+
+    Raises:
+        DemoError: it did not fail.
+    """
+    command = ("ansible-playbook", f"playbooks/{name}.yml", *arguments)
+    done = subprocess.run(
+        command, cwd=ROOT, env={**os.environ, **environment}, capture_output=True, text=True, check=False
+    )
+    said = done.stdout + done.stderr
+    print(said, flush=True)
+    if not done.returncode:
+        raise DemoError(f"{name}.yml went well, and should not have")
+    return said
 
 
 def latest_run() -> Path:
@@ -112,6 +130,20 @@ def on_target(command: str, given: str | None = None) -> None:
     subprocess.run(
         ["lab/lab", "exec", TARGET, "--", "sh", "-c", command], cwd=ROOT, input=given, text=True, check=True, timeout=60
     )
+
+
+def told_by_target(command: str) -> str:
+    """What a shell command as root on the attacked host prints; it may fail."""
+    done = subprocess.run(
+        ["lab/lab", "exec", TARGET, "--", "sh", "-c", command],
+        cwd=ROOT,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+    )
+    return done.stdout.strip()
 
 
 def attack(address: str) -> None:
@@ -212,6 +244,40 @@ def end(clock: Clock, accounts: Accounts) -> None:
     accounts.playbook("accounts_audit")
 
 
+def break_and_take_back(clock: Clock, change: Change) -> None:
+    """A change that breaks a service is taken back by itself, to the last byte.
+
+    Raises:
+        DemoError: it is not.
+    """
+    clock.headline(f"Backups: {TARGET} backs itself up to another host, where it can delete nothing")
+    change.prepare()
+    clock.headline(f"A bad change of {TARGET}: it breaks and removes the time service, and is taken back")
+    before = told_by_target(STATE)
+    print("\n".join(("  the change:", *(f"    {line}" for line in DAMAGE))))
+    said = change.go_wrong()
+    ended = json.loads(told_by_target("kijun-change status"))["last"]
+    after, runs = told_by_target(STATE), told_by_target(f"systemctl is-active {SERVICE}")
+    if ended["outcome"] != "rolled_back" or "taken back" not in said:
+        raise DemoError(f"the change was not taken back: {ended['outcome']}")
+    if after != before or runs != "active":
+        raise DemoError(f"{TARGET} is not what it was: {before} before, {after} now, {SERVICE} is {runs}")
+    print("  (what does not hold there yet, BKP, are the first night's backups and their proofs)")
+    print(f"  every file of the system and every package, before: {before.split()[0]}")
+    print(f"  and now:                                            {after.split()[0]}; {SERVICE} is {runs}")
+    clock.headline("The operations journal: who ran what, what came of it, and what was taken back")
+    playbook(
+        "operations_report",
+        "-e",
+        json.dumps(
+            {
+                "operations_journal_directory": str(REPORTS / "operations"),
+                "operations_journal_month": time.strftime("%Y-%m"),
+            }
+        ),
+    )
+
+
 def demo() -> None:
     """Show the whole job.
 
@@ -248,7 +314,8 @@ def demo() -> None:
     reconcile(clock, accounts)
     clock.headline("Audit again")
     playbook("audit", KIJUN_REPORT_BEFORE=str(before))
-    after = verdicts(latest_run())
+    audited = latest_run()
+    after = verdicts(audited)
     if set(after) - {"pass", "not_applicable"}:
         raise DemoError(f"not everything holds: {after}")
     clock.headline("Bring them to the baseline a second time")
@@ -259,9 +326,11 @@ def demo() -> None:
     clock.headline(f"Attack: guess a password on {TARGET}")
     attack(lab.hosts[TARGET].address)
     end(clock, accounts)
+    break_and_take_back(clock, Change(REPORTS, playbook, failing_playbook))
     clock.headline(f"Done: all {after['pass']} controls of six hosts hold")
-    print(f"Report, before and after: {latest_run() / 'report.html'}")
+    print(f"Report, before and after: {audited / 'report.html'}")
     print(f"The account ledger: {REPORTS / 'ledger.html'}; hosts against it: {REPORTS / 'reconciliation.html'}")
+    print(f"The operations journal of this month: {REPORTS / 'operations'}")
     print("The lab stays up: make lab-status, make lab-shell HOST=server13; make demo-down removes it.")
 
 

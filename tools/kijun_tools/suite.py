@@ -154,6 +154,7 @@ def hosts(both: bool) -> tuple[Part, ...]:
         # With all of them, a server is away for ten minutes while a million records are written.
         molecule("logging", lab=30, selected="test" if both else ""),
         molecule("backup", lab=32, selected="test" if both else ""),
+        molecule("change", lab=34, selected="test" if both else ""),
         pytest(
             "modules",
             f"behaviour/{MODULES[0]}.py",

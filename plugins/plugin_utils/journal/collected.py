@@ -14,6 +14,9 @@ from .run_entry import line
 HISTORY = ("backup", "check", "restore_test", "restore", "prune", "copy", "change", "rollback")
 """Kinds that a host's histories may tell of."""
 
+ENDS = ("ok", "rolled_back")
+"""How what a history tells of may end; all else is a failure."""
+
 TAKEN = {"id", "kind", "started", "seconds", "outcome", "ticket", "implementer", "confirmer"}
 """Fields of a line of history that have a place of their own; the others are details."""
 
@@ -90,13 +93,14 @@ def _history(host: str, item: Mapping[str, Any]) -> dict[str, Any]:
     if kind not in HISTORY:
         raise ValueError("kind: %r is none of %s" % (kind[:50], ", ".join(HISTORY)))
     what = [str(item[name]) for name in ("class", "snapshot", "error") if item.get(name)]
+    outcome = item.get("outcome")
     return {
         "id": line(item["id"])[:100],
         "kind": kind,
         "host": host,
         "at": item["started"],
         "seconds": item.get("seconds") or 0,
-        "outcome": "ok" if item.get("outcome") == "ok" else "failed",
+        "outcome": outcome if outcome in ENDS else "failed",
         "summary": " ".join(what),
         "ticket": item.get("ticket") or "",
         "implementer": item.get("implementer") or "",
