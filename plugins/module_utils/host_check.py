@@ -113,6 +113,17 @@ def controller() -> str | None:
     return None
 
 
+def memory_mb() -> int:
+    """MiB of memory that the host has: the machine's, or what its own control group may take, cgroups(7), if less."""
+    with open("/proc/meminfo", encoding="ascii") as file:
+        found = int(file.readline().split()[1]) >> 10
+    try:
+        with open("/sys/fs/cgroup/memory.max", encoding="ascii") as file:
+            return min(found, int(file.read()) >> 20)
+    except (OSError, ValueError):
+        return found
+
+
 def main(argument: str) -> None:
     """Look, and print what was seen.
 
@@ -128,6 +139,7 @@ def main(argument: str) -> None:
         "machine": os.uname().machine,
         "controller": controller(),
         "environment": marker(Host())["name"],
+        "memory_mb": memory_mb(),
     }
     found = complaint(system)
     report = None
