@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from ansible_collections.kijun.baseline.plugins.module_utils.backup import change as module
+from ansible_collections.kijun.baseline.plugins.module_utils.backup import folders
 from ansible_collections.kijun.baseline.plugins.module_utils.backup.change import ChangeError, Changes, overdue
 from ansible_collections.kijun.baseline.plugins.plugin_utils import change as about
 
@@ -260,16 +261,16 @@ def test_only_a_change_that_ended_well_is_undone(host: Host) -> None:
 
 
 def test_folders_that_a_package_took_away_are_made_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "STATE", (str(tmp_path),))
-    monkeypatch.setattr(module, "DEPTH", str(tmp_path).count("/") + 1)
+    monkeypatch.setattr(folders, "STATE", (str(tmp_path),))
+    monkeypatch.setattr(folders, "DEPTH", str(tmp_path).count("/") + 1)
     (tmp_path / "nginx/body").mkdir(parents=True)
     (tmp_path / "nginx").chmod(0o750)
     (tmp_path / "nginx/body/deep/deeper").mkdir(parents=True)
-    known = module.folders()
+    known = folders.folders()
     assert str(tmp_path / "nginx/body") in known
     assert str(tmp_path / "nginx/body/deep/deeper") not in known
     for path in ("nginx/body/deep/deeper", "nginx/body/deep", "nginx/body", "nginx"):
         (tmp_path / path).rmdir()
-    assert module.make_folders(known) == [str(tmp_path / "nginx"), str(tmp_path / "nginx/body")]
+    assert folders.make_folders(known) == [str(tmp_path / "nginx"), str(tmp_path / "nginx/body")]
     assert (tmp_path / "nginx").stat().st_mode & 0o777 == 0o750
-    assert module.make_folders(known) == []
+    assert folders.make_folders(known) == []

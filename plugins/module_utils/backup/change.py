@@ -13,7 +13,6 @@ import fcntl
 import fnmatch
 import json
 import os
-import stat
 import subprocess
 import time
 from collections.abc import Iterator, Sequence
@@ -21,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from . import services
+from .folders import folders, make_folders
 from .history import History, write
 from .history import moment as written
 from .put_back import METADATA
@@ -34,10 +34,6 @@ SYSTEM = "system"
 """The class of backup that a change is taken back with."""
 
 BACKUPS = Path("/var/lib/kijun/backup/history.jsonl")
-
-STATE = ("/var/cache", "/var/lib", "/var/log", "/var/spool")
-DEPTH = 4
-"""How many folders deep these are known: /var/lib/NAME/FOLDER."""
 
 NOTED = 100
 """Paths that the history names of each thing that was done; restic knows them all."""
@@ -393,15 +389,7 @@ class Changes:
         write(str(self._open), json.dumps(change))
 
 
-NEVER = (
-    "/var/lib/kijun/backup*",
-    "/var/lib/kijun/change*",
-    "/var/lib/kijun/restore*",
-    "/var/lib/kijun/guard*",
-    "/var/lib/kijun/inventory*",
-    "/var/lib/kijun/log-keeper*",
-    "/var/lib/kijun/log-review*",
-    "/var/lib/kijun/session-sender*",
+ALIVE = (
     "/var/lib/kijun/system-state*",
     "/var/lib/systemd/timers*",
     "/var/lib/systemd/timesync*",
@@ -412,46 +400,20 @@ NEVER = (
     "/var/lib/dpkg/triggers/Lock",
     "/etc/.pwd.lock",
 )
+"""Paths that a running host writes by itself: each backup's words on the system, state of clocks and timers, locks."""
+
+NEVER = (
+    *ALIVE,
+    "/var/lib/kijun/backup*",
+    "/var/lib/kijun/change*",
+    "/var/lib/kijun/restore*",
+    "/var/lib/kijun/guard*",
+    "/var/lib/kijun/inventory*",
+    "/var/lib/kijun/log-keeper*",
+    "/var/lib/kijun/log-review*",
+    "/var/lib/kijun/session-sender*",
+)
 """Paths that are what they are for the host's own sake: state of clocks, timers and watches, locks, records of work."""
-
-
-def folders() -> dict[str, list[int]]:
-    """Folders in which packages keep their state and logs: path -> mode, user id, group id.
-
-    Their content is no part of the class ``system``. A package that is purged takes the folders away, and its service
-    does not start without them.
-    """
-    found = {}
-    for root in STATE:
-        for top, names, _ in os.walk(root):
-            for name in names:
-                path = os.path.join(top, name)
-                info = os.lstat(path)
-                if stat.S_ISDIR(info.st_mode):
-                    found[path] = [stat.S_IMODE(info.st_mode), info.st_uid, info.st_gid]
-            if top.count("/") >= DEPTH:
-                names.clear()
-    return found
-
-
-def make_folders(known: dict[str, list[int]]) -> list[str]:
-    """Make folders that are gone, empty as they are.
-
-    Args:
-        known: as `folders` gives them.
-
-    Returns:
-        Those that were made.
-    """
-    made = []
-    for path, (mode, user, group) in sorted(known.items()):
-        if os.path.lexists(path) or not os.path.isdir(os.path.dirname(path)):
-            continue
-        os.mkdir(path, 0o700)
-        os.chown(path, user, group)
-        os.chmod(path, mode)
-        made.append(path)
-    return made
 
 
 def _kept(path: str) -> bool:

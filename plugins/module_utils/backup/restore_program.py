@@ -11,21 +11,24 @@ import fnmatch
 import json
 import os
 import sys
+import tempfile
 import time
 import uuid
 from typing import Any
 
 from . import services
+from .change import ALIVE
+from .folders import make_folders
 from .history import History, moment
 from .restic import BackupError, Restic
 from .restore import Json, backup_command, below, beside, bring_back, choose, fitting, take
-from .runs import FILES
+from .runs import FILES, STATE_OF_SYSTEM
 
 SCRATCH = "/var/lib/kijun/restore"
 SHOWN = 1000
 """Paths that an answer names."""
 
-NEVER = ("/var/lib/kijun/backup*", "/var/lib/kijun/change*", "/var/lib/kijun/restore*", "/etc/kijun/backup*")
+NEVER = (*ALIVE, "/var/lib/kijun/backup*", "/var/lib/kijun/change*", "/var/lib/kijun/restore*", "/etc/kijun/backup*")
 """What a restore of the host leaves alone: what it is done with."""
 
 
@@ -110,6 +113,8 @@ def _in_place(repository: Restic, chosen: Json, kept: Any, delete: bool) -> Json
     units = services.units()
     done = bring_back(repository, chosen["class"], chosen["snapshot"], kept, SCRATCH, [], delete=delete)
     outcome = done.outcome
+    if chosen["class"] == "system":
+        make_folders(_folders_of(repository, chosen["snapshot"]))
     services.reload_manager()
     plan = services.planned(units, services.units(), outcome.paths())
     plan.stop.clear()
@@ -127,6 +132,18 @@ def _in_place(repository: Restic, chosen: Json, kept: Any, delete: bool) -> Json
         "undo": done.present,
         "proof": done.proof,
     }
+
+
+def _folders_of(repository: Restic, snapshot: str) -> dict[str, list[int]]:
+    """The folders of state that the host had; none, where the snapshot is from before they were written down."""
+    with tempfile.TemporaryFile() as file:
+        try:
+            repository.dump(snapshot, STATE_OF_SYSTEM, file)
+        except BackupError:
+            return {}
+        file.seek(0)
+        found: dict[str, list[int]] = json.load(file).get("folders", {})
+        return found
 
 
 def _is_of_files(chosen: Json) -> bool:

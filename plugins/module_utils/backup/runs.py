@@ -16,6 +16,7 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
+from .folders import folders
 from .history import STATE, History, moment, read_json, summary, write
 from .restic import (
     SETTINGS,
@@ -384,14 +385,17 @@ def dumped(method: str) -> Iterator[bytes]:
 
 
 def note_state(path: str) -> None:
-    """Write down which packages and units the host has, for whoever has to bring them back; only when it changed."""
+    """Write down which packages, units and folders of state the host has, for whoever has to bring them back.
+
+    Nothing is written where nothing changed.
+    """
     asked = {
         "packages": ["dpkg-query", "-W", "-f", "${db:Status-Abbrev} ${binary:Package} ${Version}\n"],
         "held": ["apt-mark", "showhold"],
         "manual": ["apt-mark", "showmanual"],
         "units": ["systemctl", "list-unit-files", "--no-legend", "--no-pager", "--plain"],
     }
-    state = {}
+    state: dict[str, Any] = {"folders": folders()}
     for name, command in asked.items():
         with contextlib.suppress(OSError, subprocess.SubprocessError):
             done = subprocess.run(
