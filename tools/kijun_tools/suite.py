@@ -155,6 +155,7 @@ def hosts(both: bool) -> tuple[Part, ...]:
         molecule("logging", lab=30, selected="test" if both else ""),
         molecule("backup", lab=32, selected="test" if both else ""),
         molecule("change", lab=34, selected="test" if both else ""),
+        molecule("antimalware", lab=40, selected="test" if both else ""),
         pytest(
             "modules",
             f"behaviour/{MODULES[0]}.py",
