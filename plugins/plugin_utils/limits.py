@@ -299,6 +299,16 @@ def _backup_copy(value: Any) -> bool:
     )
 
 
+def _definitions(value: Any) -> bool:
+    """Whether it is files of malware definitions, by names that hosts take, none of them empty."""
+    return isinstance(value, dict) and all(
+        re.fullmatch(r"[a-z0-9][a-z0-9_-]{0,40}\.(?:hdb|hsb|ndb|ldb|ign2|yar|cdb|fp|sfp)", str(name))
+        and isinstance(content, str)
+        and content.strip()
+        for name, content in value.items()
+    )
+
+
 RECIPIENT = r"age1[0-9a-z]{58}|ssh-(?:ed25519|rsa) [A-Za-z0-9+/=]+(?: [!-~]+)?"
 """A public key that age(1) encrypts for."""
 
@@ -331,6 +341,10 @@ TYPES: dict[str, tuple[str, Callable[[Any], bool]]] = {
         lambda v: isinstance(v, list) and all(map(_source, v)),
     ),
     "texts": ("a dictionary of names and one-line texts", _texts),
+    "definitions": (
+        "a dictionary of files of malware definitions, such as {kijun.hdb: CONTENT}, none empty",
+        _definitions,
+    ),
     "departments": ("a dictionary such as {sales: {manager: NAME}}", _departments),
     "reasons": ("a list such as [{name: deploy, reason: the automation account}]", _reasons),
     "account": ("a login name or a group's", lambda v: isinstance(v, str) and re.fullmatch(ACCOUNT, v) is not None),

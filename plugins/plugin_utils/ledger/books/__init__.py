@@ -7,6 +7,7 @@ from ..book import Book
 from .access_designs import AccessDesigns
 from .accounts import Accounts
 from .exceptions import Exceptions
+from .incidents import Incidents
 from .log_findings import LogFindings
 from .operations import Operations
 from .reconciliations import Reconciliations
@@ -18,6 +19,7 @@ BOOKS: dict[str, Book] = {
         AccessDesigns(),
         Accounts(),
         Exceptions(),
+        Incidents(),
         LogFindings(),
         Operations(),
         Reconciliations(),
