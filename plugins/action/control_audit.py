@@ -32,6 +32,8 @@ SHIPPED = (
     "verdict.py",
     "facts/*.py",
     *("host_accounts/%s.py" % name for name in READERS),
+    "malware/__init__.py",
+    "malware/clamd.py",
 )
 """What runs on the host, below plugins/module_utils."""
 

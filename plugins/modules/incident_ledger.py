@@ -7,7 +7,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 module: incident_ledger
 short_description: Enter into the ledger what is done about incidents
-version_added: "0.5.0"
+version_added: "0.6.0"
 description:
   - Enters a batch of changes as events of the book C(incidents), all of them or none. It works on the controller; no
     host is asked. Run it once, with C(run_once) or on C(localhost).

@@ -7,7 +7,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 module: incidents
 short_description: Open an incident for each find of malware, and list what is not resolved
-version_added: "0.5.0"
+version_added: "0.6.0"
 description:
   - Enters what hosts found, as C(kijun-malware finds --json) prints it, into the book C(incidents). Each find of a
     host is one incident, however often it is read. What cannot be read of one host keeps nothing of the others out.

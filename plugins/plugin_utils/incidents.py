@@ -67,7 +67,7 @@ def incidents_of(told: Mapping[str, str], problems: list[str]) -> list[dict[str,
     """Incidents out of what all hosts told, in order; what one tells wrongly keeps nothing of the others out.
 
     Args:
-        told: host -> what ``kijun-malware --json finds`` printed there.
+        told: host -> what ``kijun-malware finds --json`` printed there.
         problems: gets what cannot be read.
     """
     found: dict[str, dict[str, Any]] = {}

@@ -19,7 +19,7 @@ SERVER_STATUS = "/var/lib/kijun/backup-server/status.json"
 HOUR, DAY = 3600, 86400
 
 
-def _age(text: Any, unit: int) -> float | None:
+def age(text: Any, unit: int) -> float | None:
     """Hours or days since a time of the history; None for none. A time that is still to come is no age."""
     if not isinstance(text, str):
         return None
@@ -47,21 +47,21 @@ def backup(host: Host, keys: list[str]) -> dict[str, Any]:
         "methods": {str(about["name"]): about.get("method") for about in classes},
         "server": settings.get("server"),
         "never": sorted(name for name in names if not known.get(name, {}).get("ok")),
-        "age_hours": {name: _age(known.get(name, {}).get("ok"), HOUR) for name in names},
-        "full_age_days": {name: _age(newest[name].get("full"), DAY) for name in names},
+        "age_hours": {name: age(known.get(name, {}).get("ok"), HOUR) for name in names},
+        "full_age_days": {name: age(newest[name].get("full"), DAY) for name in names},
         "daily_age_hours": {
-            name: _age(max([newest[name].get(tag, "") for tag in ("incremental", "full")]) or None, HOUR)
+            name: age(max([newest[name].get(tag, "") for tag in ("incremental", "full")]) or None, HOUR)
             for name in names
         },
         "differential_age_hours": {
-            name: _age(max([newest[name].get(tag, "") for tag in ("differential", "full")]) or None, HOUR)
+            name: age(max([newest[name].get(tag, "") for tag in ("differential", "full")]) or None, HOUR)
             for name in names
         },
         "failed": {
             name: str(last.get("error") or "failed") for name, last in failed.items() if last.get("outcome") != "ok"
         },
-        "check_age_hours": _age(check.get("ok"), HOUR),
-        "restore_age_days": {name: _age(tests.get(name, {}).get("ok"), DAY) for name in names},
+        "check_age_hours": age(check.get("ok"), HOUR),
+        "restore_age_days": {name: age(tests.get(name, {}).get("ok"), DAY) for name in names},
         "restore_equal": {name: tests.get(name, {}).get("last", {}).get("equal") for name in names},
         "rto_minutes": {name: _minutes(tests.get(name, {}).get("last", {}).get("rto_seconds")) for name in names},
         "escrow_readers": len(record_of(host, ESCROW).get("for", [])),
@@ -88,9 +88,9 @@ def backup_server(host: Host, keys: list[str]) -> dict[str, Any]:
         "damaged": status.get("damaged"),
         "client_age_hours": {name: round((now - came) / HOUR, 1) if came else None for name, came in newest.items()},
         "client_used_percent": {name: clients.get(name, {}).get("used_percent") for name in names},
-        "prune_age_hours": {name: _age(prune.get(name, {}).get("ok"), HOUR) for name in names},
+        "prune_age_hours": {name: age(prune.get(name, {}).get("ok"), HOUR) for name in names},
         "copy_host": settings.get("copy", {}).get("host"),
-        "copy_age_hours": _age(status.get("copy", {}).get("ok"), HOUR),
+        "copy_age_hours": age(status.get("copy", {}).get("ok"), HOUR),
         "retention": settings.get("retention", {}),
         "retention_classes": settings.get("retention_classes", {}),
     }
