@@ -123,6 +123,24 @@ def test_what_really_happened_is_found_on_both_servers(attacked: Machine, rule: 
         assert all(line.split(" ", 2)[1] == "client12" for line in finding["lines"])
 
 
+@pytest.mark.control("LOGR-04")
+def test_a_refusal_is_found_though_sudo_had_ended_before_the_journal_looked(attacked: Machine) -> None:
+    # As on a host with much to do: journald reads a writer's name from /proc, where it is not any more.
+    word = uuid.uuid4().hex
+    refused = f"runuser -u jiro -- sh -c {shlex.quote(f'echo {shlex.quote(GOOD)} | sudo -S id {word}')}"
+    attacked.run(f"pkill -STOP -x systemd-journal; (sleep 1; pkill -CONT -x systemd-journal) & {refused}; wait")
+    for server in servers():
+        assert "comm" not in arrived(server, "client12", f"COMMAND=/usr/bin/id {word}")[0]
+        assert wait_for(
+            lambda server=server: [
+                finding
+                for finding in findings(server, "sudo-refused", sender="client12", user="jiro")
+                if any(word in message for message in messages(finding))
+            ],
+            60,
+        )
+
+
 @pytest.mark.control("LOGR-03")
 def test_who_fails_four_times_is_not_found(attacked: Machine) -> None:
     for _ in range(4):

@@ -59,14 +59,14 @@ class Store:
         book: str = "",
         **parts: str,
     ) -> None:
-        """Add a record, as the receiver and the sender's rsyslog write it."""
+        """Add a record, as the receiver and the sender's rsyslog write it: without what is empty."""
         self.seq[sender] = seq or self.seq.get(sender, 0) + 1
         moment = datetime.datetime.fromtimestamp(at, datetime.UTC).isoformat(timespec="microseconds")
         what = {"tag": "sshd", "uid": "0", "comm": "sshd", **parts}
         record = ", ".join(
             [
                 f'{{"epoch":"{epoch}", "seq":{self.seq[sender]}, "time":"{moment}", "host":"{sender}", "kind":"{kind}"',
-                *(f'"{name}":{json.dumps(value, ensure_ascii=False)}' for name, value in what.items()),
+                *(f'"{name}":{json.dumps(value, ensure_ascii=False)}' for name, value in what.items() if value),
                 f'"msg":{json.dumps(message, ensure_ascii=False)}}}',
             ]
         ).replace("/", "\\/")
@@ -254,6 +254,13 @@ def test_a_real_message_is_found_and_its_neighbour_is_not(store: Store, rule: st
     found = watched(store)[rule]
     assert [finding["count"] for finding in found] == [1]
     assert json.loads(found[0]["lines"][0].split(" ", 2)[2])["msg"] == bad
+
+
+@pytest.mark.parametrize("rule", sorted(rule for rule, told in REAL.items() if told[0].get("comm") in ("sudo", "su")))
+def test_a_program_that_ended_before_the_journal_looked_is_found(store: Store, rule: str) -> None:
+    about, bad, _ = REAL[rule]
+    store.write("web1", bad, **{**about, "comm": ""})
+    assert len(watched(store)[rule]) == 1
 
 
 def test_five_failures_within_five_minutes_are_found_and_four_are_not(store: Store) -> None:
