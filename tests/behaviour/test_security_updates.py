@@ -183,7 +183,8 @@ def test_the_slot_installs_what_is_staged_and_names_the_rest(
     assert "kijuntest-other" in held
     assert "on hold" in held
     machine.ok("apt-mark unhold kijuntest-other")
-    edit(machine, "for update in state['pending'].values(): update['since'] -= 2 * days")
+    # Those of this test alone: an update that Debian brings out meanwhile is not late in the tests that follow.
+    edit(machine, "for name, update in state['pending'].items(): update['since'] -= 2 * days * ('kijuntest' in name)")
     machine.ok("/usr/local/lib/kijun/updates record")
     late = found(audit(**STAGED)["UPD-02"])["updates.security_days"]
     assert late["kijuntest-other 1 -> 2, Unstaged/test, not staged"] == pytest.approx(2, abs=0.1)
