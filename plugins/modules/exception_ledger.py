@@ -81,6 +81,10 @@ exceptions:
   description: The exceptions that changed, as they are then, by id.
   returned: success
   type: dict
+current:
+  description: The entries that the list names, as they are then, whether or not they changed, by id.
+  returned: success
+  type: dict
 checkpoint:
   description: The book's number of events and the hash of the newest one.
   returned: when something was written

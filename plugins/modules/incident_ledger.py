@@ -20,6 +20,8 @@ options:
       - C(open) opens one that no host found, with C(kind) (C(malware) or C(other)), C(host) and C(summary).
       - C(acknowledge) says that somebody took it up, with C(note) (what they saw).
       - C(contain) says that it can spread no further, with C(containment) (what was done).
+      - C(request_release) asks that an isolated host is let back, with C(release_reason); C(release), by another person
+        than that, says that it was, with C(host) (the incident's) and C(release_note) (what they looked at).
       - C(resolve) ends one that was acknowledged or contained, with C(cause), C(measure) (what keeps it from coming
         again), C(outside) (whether damage reached others outside the organisation) and, where it did, C(reported_to).
       - C(version), where given, is the version of the incident that was seen; the batch is refused when somebody
@@ -60,6 +62,10 @@ events:
   sample: [{id: pc17.example.com-9b1f0c2f6f2f7b0a, action: acknowledge, version: 2, sequence: 17}]
 incidents:
   description: The incidents that changed, as they are then, by id.
+  returned: success
+  type: dict
+current:
+  description: The entries that the list names, as they are then, whether or not they changed, by id.
   returned: success
   type: dict
 checkpoint:

@@ -45,6 +45,10 @@ options:
         description: Who.
         type: str
         required: true
+      requester:
+        description: Who asked that the host is let back.
+        type: str
+        default: ""
   guard:
     description: Filled in by the controller's part of this step; leave it out.
     type: dict
@@ -176,6 +180,7 @@ def to_record(host: Host, wish: dict[str, Any] | None) -> list[dict[str, Any]] |
     same = last["isolated"] == wish["isolated"]
     if same and (not last["isolated"] or (last["ticket"], last["reason"]) == (wish["ticket"], wish["reason"])):
         return None
+    wish = {name: value for name, value in wish.items() if name != "requester" or value}
     return [*events, {**wish, "at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())}]
 
 
@@ -189,6 +194,7 @@ def main() -> None:
                 "options": {
                     "isolated": {"type": "bool", "required": True},
                     **{name: {"type": "str", "required": True} for name in ("ticket", "reason", "by")},
+                    "requester": {"type": "str", "default": ""},
                 },
             },
             "guard": {"type": "dict", "options": {"run": {"type": "str"}, "seconds": {"type": "int"}}},

@@ -67,6 +67,7 @@ class EntriesAction(LedgerAction):
                 if before[name] != after[name]
             ],
         )
+        result["current"] = after
         result[self.returned] = {name: after[name] for name in sorted({event.key for event in events})}
         return result
 

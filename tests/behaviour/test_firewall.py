@@ -633,6 +633,7 @@ def test_connections_and_blocks_live_through_loading(machine: Machine, neighbour
 
 def isolate(machine: Machine, wanted: bool, *arguments: str) -> subprocess.CompletedProcess[str]:
     words = {"isolate": wanted, "ticket": "INC-17", "reason": "a break-in is suspected", "kijun_actor": "operator"}
+    words |= {} if wanted else {"requester": "mori"}
     return machine.playbook("isolate", *SETTINGS, "-e", json.dumps(words), *arguments)
 
 
@@ -681,4 +682,14 @@ def test_nothing_is_isolated_without_an_order(machine: Machine) -> None:
         done = machine.playbook("isolate", *SETTINGS, "-e", json.dumps(words))
         assert done.returncode != 0
         assert "clause SO-4.1-contain-isolate" in done.stdout + done.stderr
+    assert rules(machine) == before
+
+
+def test_nobody_lets_a_host_back_alone(machine: Machine) -> None:
+    before = rules(machine)
+    order = {"isolate": False, "ticket": "INC-17", "reason": "rebuilt", "kijun_actor": "operator"}
+    for requester in ({}, {"requester": " "}, {"requester": "Operator"}):
+        done = machine.playbook("isolate", *SETTINGS, "-e", json.dumps({**order, **requester}))
+        assert done.returncode != 0
+        assert "another person than who does it, operator (clause SM-4.5.4-1)" in " ".join(done.stdout.split())
     assert rules(machine) == before

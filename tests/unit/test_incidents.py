@@ -103,6 +103,54 @@ def test_a_host_is_isolated_before_anybody_wrote_a_note(ledger: Ledger) -> None:
     assert step(opened(ledger), "contain", containment="isolated")["status"] == "contained"
 
 
+def isolated(ledger: Ledger) -> Ledger:
+    step(opened(ledger), "contain", "mori", containment="isolated")
+    return ledger
+
+
+def test_a_host_is_let_back_by_another_person_than_who_asks_for_it(ledger: Ledger) -> None:
+    step(isolated(ledger), "request_release", "kato", release_reason="scanned, clean")
+    fields = step(ledger, "release", "sato", host="pc17", release_note="the scan's result was read")
+    assert (fields["release_requested_by"], fields["released_by"]) == ("kato", "sato")
+    assert fields["released_at"] >= fields["release_requested_at"] >= fields["contained_at"]
+    assert fields["status"] == "contained"
+    again = {"host": "pc17", "release_note": "the scan's result was read"}
+    assert ledger.append(BOOK, [Change(ID, "release", again)], "mori") == []
+
+
+@pytest.mark.parametrize("actor", ["kato", "KATO", "\uff4b\uff41\uff54\uff4f"])
+def test_who_asks_for_a_release_does_not_release(ledger: Ledger, actor: str) -> None:
+    step(isolated(ledger), "request_release", "kato", release_reason="clean")
+    with pytest.raises(Refused, match="another person does"):
+        step(ledger, "release", actor, host="pc17", release_note="seen")
+    assert ledger.states(BOOK)[0].fields["released_at"] == ""
+
+
+def test_no_host_is_let_back_unasked_or_by_anothers_incident_or_without_having_been_cut_off(ledger: Ledger) -> None:
+    opened(ledger)
+    with pytest.raises(Refused, match="is for an entry that is contained or resolved"):
+        step(ledger, "request_release", "kato", release_reason="clean")
+    step(ledger, "contain", "mori", containment="isolated")
+    with pytest.raises(Refused, match="nobody has asked for it"):
+        step(ledger, "release", "sato", host="pc17", release_note="seen")
+    step(ledger, "request_release", "kato", release_reason="clean")
+    with pytest.raises(Refused, match="the incident is about pc17"):
+        step(ledger, "release", "sato", host="pc18", release_note="seen")
+    for missing in ({"host": "pc17"}, {"release_note": "seen"}, {"host": "pc17", "release_note": " "}):
+        with pytest.raises(Refused):
+            step(ledger, "release", "sato", **missing)
+
+
+def test_a_host_that_was_let_back_is_cut_off_again_and_needs_two_people_again(ledger: Ledger) -> None:
+    step(isolated(ledger), "request_release", "kato", release_reason="clean")
+    step(ledger, "release", "sato", host="pc17", release_note="seen")
+    fields = step(ledger, "contain", "sato", containment="isolated")
+    assert (fields["contained_by"], fields["released_by"], fields["release_requested_by"]) == ("sato", "", "")
+    with pytest.raises(Refused, match="nobody has asked for it"):
+        step(ledger, "release", "kato", host="pc17", release_note="seen")
+    assert ledger.append(BOOK, [Change(ID, "contain", {"containment": "isolated"})], "mori") == []
+
+
 @pytest.mark.parametrize(
     ("action", "payload"),
     [

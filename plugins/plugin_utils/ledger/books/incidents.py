@@ -8,7 +8,7 @@ from typing import Annotated, Any, ClassVar, Literal
 
 import pydantic
 
-from ..book import Action, Book, Change, Moment, State
+from ..book import Action, Book, Change, Moment, State, is_same_person
 from ..errors import Problem
 from .values import FilledText, Name, Text
 
@@ -37,6 +37,8 @@ class Incident(pydantic.BaseModel):
         opened_by, opened_at: who entered it, and when.
         acknowledged_by, acknowledged_at, note: who took it up, when, and what they saw.
         contained_by, contained_at, containment: who kept it from spreading, when, and how.
+        release_requested_by, release_requested_at, release_reason: who asks that the host is let back, when, and why.
+        released_by, released_at, release_note: who let it back, somebody else, when, and what they looked at.
         resolved_by, resolved_at: who ended it, and when.
         cause, measure: why it came about, and what keeps it from coming again.
         outside: whether damage reached others outside the organisation; None while nobody has said.
@@ -69,6 +71,12 @@ class Incident(pydantic.BaseModel):
     contained_by: Text = ""
     contained_at: Text = ""
     containment: Text = ""
+    release_requested_by: Text = ""
+    release_requested_at: Text = ""
+    release_reason: Text = ""
+    released_by: Text = ""
+    released_at: Text = ""
+    release_note: Text = ""
     resolved_by: Text = ""
     resolved_at: Text = ""
     cause: Text = ""
@@ -83,6 +91,20 @@ _FOUND = frozenset(
         *("found_by", "host_action", "quarantine"),
     )
 )
+_RELEASE = {"request_release": ("release_requested", "release_reason"), "release": ("released", "release_note")}
+"""Action -> beginning of the fields that say who and when, and the field that says why."""
+
+_RELEASED = (
+    "release_requested_by",
+    "release_requested_at",
+    "release_reason",
+    "released_by",
+    "released_at",
+    "release_note",
+)
+_CUT_OFF = frozenset({"contained", "resolved"})
+RELEASE_CLAUSE = "SM-4.5.4-1"
+
 _DONE = {"open": "opened", "acknowledge": "acknowledged", "contain": "contained", "resolve": "resolved"}
 
 
@@ -111,14 +133,31 @@ class Incidents(Book):
             done=frozenset({"acknowledged"}),
             clause=CLAUSE,
         ),
-        # Isolating a host does not wait until somebody has written a note.
+        # Isolating a host does not wait until somebody has written a note. One that was let back may be cut off again.
         "contain": Action(
-            before=frozenset({"open", "acknowledged"}),
+            before=frozenset({"open", "acknowledged", "contained"}),
             after="contained",
             fields=frozenset({"containment"}),
             required=("containment",),
             done=frozenset({"contained"}),
             clause="SM-4.5.4-1",
+        ),
+        "request_release": Action(
+            before=_CUT_OFF,
+            after=None,
+            fields=frozenset({"release_reason"}),
+            required=("release_reason",),
+            done=_CUT_OFF,
+            clause=RELEASE_CLAUSE,
+        ),
+        # The host is named, so that no other one is let back by this incident.
+        "release": Action(
+            before=_CUT_OFF,
+            after=None,
+            fields=frozenset({"host", "release_note"}),
+            required=("host", "release_note"),
+            done=_CUT_OFF,
+            clause=RELEASE_CLAUSE,
         ),
         "resolve": Action(
             before=frozenset({"acknowledged", "contained"}),
@@ -154,6 +193,12 @@ class Incidents(Book):
         "contained_by": ("Contained by", "封じ込め実施者"),
         "contained_at": ("Contained at", "封じ込め日時"),
         "containment": ("How it was contained", "封じ込め内容"),
+        "release_requested_by": ("Release asked for by", "隔離解除申請者"),
+        "release_requested_at": ("Release asked for at", "隔離解除申請日時"),
+        "release_reason": ("Why it may be let back", "隔離解除の理由"),
+        "released_by": ("Let back by", "隔離解除者"),
+        "released_at": ("Let back at", "隔離解除日時"),
+        "release_note": ("What was looked at", "隔離解除時の確認内容"),
         "resolved_by": ("Resolved by", "完了確認者"),
         "resolved_at": ("Resolved at", "完了日時"),
         "cause": ("Cause", "原因"),
@@ -164,16 +209,29 @@ class Incidents(Book):
 
     def derived(self, change: Change, before: State, moment: Moment) -> dict[str, Any]:
         """Who did it, and when. What is asked for again stays his who did it first."""
+        if change.action in _RELEASE:
+            done, why = _RELEASE[change.action]
+            is_known = bool(before.fields.get(done + "_at")) and before.fields.get(why) == change.payload.get(why)
+            return {} if is_known else {done + "_by": moment.actor, done + "_at": moment.at}
+        if change.action == "contain" and before.fields.get("contained_at"):
+            is_known = before.fields["containment"] == change.payload.get("containment")
+            if is_known and not before.fields["released_at"]:
+                return {}
+            return {"contained_by": moment.actor, "contained_at": moment.at, **dict.fromkeys(_RELEASED, "")}
         done = _DONE.get(change.action, "")
         if not done or before.fields.get(done + "_at"):
             return {}
         return {done + "_by": moment.actor, done + "_at": moment.at}
 
     def check(self, change: Change, before: State, after: dict[str, Any], moment: Moment) -> Iterable[Problem]:
-        """Texts that a person owes are not blank, and damage to others is reported to somebody."""
+        """Texts that a person owes are not blank, no host is let back by one person alone, and damage to others is
+        reported to somebody.
+        """
         for name in self.actions[change.action].required:
             if isinstance(after[name], str) and not after[name].strip():
                 yield change.problem(name, after[name], "must not be empty", self.actions[change.action].clause)
+        if change.action == "release":
+            yield from _unreleased(change, before, moment)
         if change.action != "resolve":
             return
         if after["outside"] is None:
@@ -181,3 +239,17 @@ class Incidents(Book):
         if after["outside"] and not after["reported_to"]:
             reason = "damage reached others outside: it must say to whom that was reported"
             yield change.problem("reported_to", "", reason, "SM-4.5.4-4")
+
+
+def _unreleased(change: Change, before: State, moment: Moment) -> Iterable[Problem]:
+    """Why a host is not let back: it is another one, nobody asked for it, or who does it asked for it."""
+    if change.payload["host"] != before.fields["host"]:
+        reason = "the incident is about %s" % before.fields["host"]
+        yield change.problem("host", change.payload["host"], reason, RELEASE_CLAUSE)
+    requester = before.fields["release_requested_by"]
+    if not requester:
+        reason = "nobody has asked for it: request_release, by another person, comes first"
+        yield change.problem("release_requested_by", "", reason, RELEASE_CLAUSE)
+    elif is_same_person(requester, moment.actor):
+        reason = "who asks that a host is let back does not let it back: another person does"
+        yield change.problem("released_by", moment.actor, reason, RELEASE_CLAUSE)
