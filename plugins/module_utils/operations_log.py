@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What a host knows of its operation: backups and changes, who logged in and out, what failed, and days of logs kept.
+"""What a host knows of its operation: backups and changes, who logged in and out, what failed, days of logs kept, and
+how its antimalware stands.
 
 Runs on the host. Standard library, Python 3.9. All is read, nothing written.
 """
@@ -20,6 +21,7 @@ from typing import Any
 BACKUPS = "/var/lib/kijun/backup/history.jsonl"
 CHANGES = "/var/lib/kijun/change/history.jsonl"
 DIGESTS = "/var/log/kijun/digests"
+MALWARE = "/var/lib/kijun/malware/state.json"
 
 LONGEST_LINE = 65536
 """Bytes of a line of history; longer ones are damaged."""
@@ -59,6 +61,7 @@ def read(
     backups: str = BACKUPS,
     changes: str = CHANGES,
     digests: str = DIGESTS,
+    malware: str = MALWARE,
 ) -> dict[str, Any]:
     """Everything that the operations journal wants to know of this host.
 
@@ -69,9 +72,11 @@ def read(
         backups: the history of backups.
         changes: the history of changes.
         digests: where a log server keeps its days' digests.
+        malware: the state that the antimalware notes.
 
     Returns:
-        ``history``, ``sessions``, ``errors``, ``log_storage``: lists; ``problems``: what could not be read.
+        ``history``, ``sessions``, ``errors``, ``log_storage``, ``malware_states``, ``malware_scans``: lists;
+        ``problems``: what could not be read.
     """
     problems: list[str] = []
     history = [entry for path in (backups, changes) for entry in history_of(path, since, problems)]
@@ -84,6 +89,7 @@ def read(
         "sessions": sessions[:MOST],
         "errors": errors[:MOST],
         "log_storage": days_kept(digests, since, problems),
+        **malware_of(malware, problems),
         "problems": problems,
     }
 
@@ -308,3 +314,40 @@ def days_kept(folder: str, since: datetime.datetime, problems: list[str]) -> lis
         except (OSError, ValueError, KeyError, TypeError) as error:
             problems.append("%s: %s" % (path, error))
     return found
+
+
+def malware_of(path: str, problems: list[str]) -> dict[str, list[dict[str, Any]]]:
+    """How the host's antimalware stands now, and its last full scan.
+
+    Args:
+        path: the state that it notes; where there is none, the host has no antimalware.
+        problems: gets why it cannot be read.
+
+    Returns:
+        ``malware_states``: one, with ``at`` (now), ``ok`` and ``checked`` (when definitions were updated, and tried to
+        be), ``error``, ``version``, ``made``, ``scan_started`` (of the last full scan) and ``gaps``; ``malware_scans``:
+        the last full scan, where there was one.
+    """
+    told: dict[str, list[dict[str, Any]]] = {"malware_states": [], "malware_scans": []}
+    try:
+        with open(path, "rb") as file:
+            state = json.loads(file.read())
+        update, about = state.get("update") or {}, state.get("definitions") or {}
+        scan = state.get("last_full_scan") or {}
+        told["malware_states"].append(
+            {
+                "at": datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ"),
+                **{name: update.get(name) for name in ("ok", "checked", "error")},
+                **{name: about.get(name) for name in ("version", "made")},
+                "scan_started": scan.get("started"),
+                "gaps": len(state.get("gaps") or []),
+            }
+        )
+        if scan:
+            names = ("started", "finished", "seconds", "outcome", "files", "finds", "too_large", "unread")
+            told["malware_scans"].append({name: scan.get(name) for name in names})
+    except FileNotFoundError:
+        pass
+    except (OSError, ValueError, AttributeError, TypeError) as error:
+        problems.append("%s: %s" % (path, error))
+    return told

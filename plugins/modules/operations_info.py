@@ -30,6 +30,8 @@ options:
       - prune
       - copy
       - log_storage
+      - malware_state
+      - malware_scan
       - login
       - logout
       - privilege

@@ -20,11 +20,11 @@ options:
     description:
       - The entries in order. Each has C(id), a stable name such as a UUID, and C(action).
       - C(record) (the default) tells of something, with C(kind) (V(change), V(rollback), V(backup), V(check),
-        V(restore_test), V(restore), V(prune), V(copy), V(log_storage), V(login), V(logout), V(privilege), V(error),
-        V(correction), V(inspection), V(note)), C(host) or C(hosts), C(at) (a time with its offset from UTC; now, when
-        not given), C(until), C(seconds), C(outcome) (V(ok), V(failed), ...), C(summary) (one line), C(actor) (who did
-        it), C(origin) (from where), C(ticket), C(implementer), C(confirmer) (somebody else), C(about) (ids of other
-        entries) and C(details) (a dictionary).
+        V(restore_test), V(restore), V(prune), V(copy), V(log_storage), V(malware_state), V(malware_scan), V(login),
+        V(logout), V(privilege), V(error), V(correction), V(inspection), V(note)), C(host) or C(hosts), C(at) (a time
+        with its offset from UTC; now, when not given), C(until), C(seconds), C(outcome) (V(ok), V(failed), ...),
+        C(summary) (one line), C(actor) (who did it), C(origin) (from where), C(ticket), C(implementer), C(confirmer)
+        (somebody else), C(about) (ids of other entries) and C(details) (a dictionary).
       - A V(correction) says with C(summary) what was done about the entries in C(about), or what is right instead.
       - An V(inspection) names with C(actor) who of the committee (C(operations_journal_committee)) inspected, with the
         C(outcome) V(accepted) or V(corrections_ordered).

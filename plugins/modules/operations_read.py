@@ -11,7 +11,8 @@ version_added: "0.5.0"
 description:
   - Reads in one go what the operations journal wants to know of a host. It changes nothing.
   - The histories that C(kijun-backup) and C(kijun-change) keep; logins, logouts and the use of sudo, units that failed
-    and critical messages, as the host's journal has them; the days that a log server has closed and signed.
+    and critical messages, as the host's journal has them; the days that a log server has closed and signed; how old the
+    antimalware's definitions are, and its last full scan.
 options:
   since:
     description: The first day, in UTC.
@@ -31,6 +32,10 @@ options:
     description: The history of changes.
     type: path
     default: /var/lib/kijun/change/history.jsonl
+  malware_state:
+    description: The state that the antimalware notes.
+    type: path
+    default: /var/lib/kijun/malware/state.json
 attributes:
   check_mode:
     description: Reads the same.
@@ -53,8 +58,8 @@ EXAMPLES = r"""
 RETURN = r"""
 operations:
   description:
-    - C(history), C(sessions), C(errors) and C(log_storage), lists of dictionaries; and C(problems), what could not be
-      read.
+    - C(history), C(sessions), C(errors), C(log_storage), C(malware_states) and C(malware_scans), lists of dictionaries;
+      and C(problems), what could not be read.
   returned: success
   type: dict
 """
@@ -63,7 +68,7 @@ import datetime
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ..module_utils.operations_log import BACKUPS, CHANGES, read
+from ..module_utils.operations_log import BACKUPS, CHANGES, DIGESTS, MALWARE, read
 
 
 def _day(module: AnsibleModule, name: str) -> datetime.datetime:
@@ -83,6 +88,7 @@ def main() -> None:
             "until": {"type": "str", "required": True},
             "backup_history": {"type": "path", "default": BACKUPS},
             "change_history": {"type": "path", "default": CHANGES},
+            "malware_state": {"type": "path", "default": MALWARE},
         },
         supports_check_mode=True,
     )
@@ -91,7 +97,8 @@ def main() -> None:
         module.fail_json(
             msg="since is %s; it must be before until, %s" % (module.params["since"], module.params["until"])
         )
-    found = read(since, until, module.params["backup_history"], module.params["change_history"])
+    paths = (module.params["backup_history"], module.params["change_history"], DIGESTS, module.params["malware_state"])
+    found = read(since, until, *paths)
     module.exit_json(changed=False, operations=found)
 
 

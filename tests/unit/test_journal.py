@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.kijun.baseline.plugins.plugin_utils.journal import collected, report, run_entry
+from ansible_collections.kijun.baseline.plugins.plugin_utils.journal import collected, reading, report, run_entry
 from ansible_collections.kijun.baseline.plugins.plugin_utils.journal.entries import asked, plain
 from ansible_collections.kijun.baseline.plugins.plugin_utils.journal.reading import between
 from ansible_collections.kijun.baseline.plugins.plugin_utils.journal.redact import HIDDEN, redacted
@@ -474,6 +474,27 @@ TOLD = {
             "senders": 2,
         }
     ],
+    "malware_states": [
+        {
+            "at": "2026-11-27T05:00:00Z",
+            "ok": "2026-11-26T01:00:00Z",
+            "checked": "2026-11-27T04:10:00Z",
+            "error": "the server is away, token=swordfish7734",
+            "version": 17,
+            "made": None,
+            "scan_started": "2026-11-22T02:00:00Z",
+            "gaps": 0,
+        }
+    ],
+    "malware_scans": [
+        {
+            "started": "2026-11-22T02:00:00Z",
+            "finished": "2026-11-22T04:00:00Z",
+            "seconds": 7200.4,
+            "files": 90,
+            "finds": 1,
+        }
+    ],
     "problems": [],
 }
 
@@ -489,11 +510,28 @@ def test_what_hosts_tell_is_entered_once(url: str) -> None:
             "error",
             "log_storage",
             "login",
+            "malware_scan",
+            "malware_state",
             "privilege",
         ]
         known = {state.key: state for state in ledger.states("operations")}
         assert not collected.own(entries, known)
         month = report.sort_out([state.fields for state in known.values()], "2026-11", NOW.date())
+        told = reading.between(
+            ledger, "2026-11-01T00:00:00Z", "2026-11-30T00:00:00Z", ("malware_state", "malware_scan")
+        )
+    scan, stood = (state.fields for state in told)
+    assert (scan["id"], scan["seconds"], scan["details"]["files"]) == (
+        "malware_scan-web1-2026-11-22T02:00:00Z",
+        7200,
+        90,
+    )
+    assert (stood["id"], stood["outcome"], stood["details"]["ok"]) == (
+        "malware_state-web1-2026-11-27",
+        "failed",
+        "2026-11-26T01:00:00Z",
+    )
+    assert "swordfish7734" not in str(stood)
     assert month.backups == {"web1": ["2026-11-27"]}
     assert "2026-11-26" in month.backups_missing["web1"]
     assert month.log_days == {"web1": ["2026-11-26"]}
@@ -510,13 +548,17 @@ def test_what_hosts_tell_is_entered_once(url: str) -> None:
         ("history", {"started": "soon"}, "at: must be a time"),
         ("sessions", {"kind": "note"}, "is none of login, logout and privilege"),
         ("log_storage", {"day": "some day"}, "log_storage"),
+        ("malware_states", {"ok": "yesterday"}, "ok: must be a time"),
+        ("malware_states", {"at": "2026-11-29T02:00:00Z"}, "has not come yet"),
+        ("malware_scans", {"finished": None}, "finished: must be a time"),
+        ("malware_scans", {"files": "many"}, "malware_scans"),
     ],
 )
 def test_a_host_tells_only_what_it_may(where: str, change: dict[str, Any], message: str) -> None:
     told = {**TOLD, where: [{**TOLD[where][0], **change}, 5, None]}
     problems: list[str] = []
     entries = collected.entries_of({"web1": told, "web2": "nonsense"}, NOW, problems)
-    assert len(entries) == 4 if where != "sessions" else 3
+    assert len(entries) == (6 if where != "sessions" else 5)
     (said,) = problems
     assert said.startswith(f"web1: {where}: ")
     assert message in said

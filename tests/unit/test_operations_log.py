@@ -146,3 +146,27 @@ def test_a_host_without_a_journal_says_so(monkeypatch: pytest.MonkeyPatch) -> No
     problems: list[str] = []
     assert list(log.journal(SINCE, UNTIL, problems)) == []
     assert problems == ["journalctl: No such file or directory"]
+
+
+def test_how_antimalware_stands_and_its_last_full_scan(tmp_path: Path) -> None:
+    path, problems = tmp_path / "state.json", list[str]()
+    assert log.malware_of(str(path), problems) == {"malware_states": [], "malware_scans": []}
+    scan = {"started": "2026-11-22T02:00:00Z", "finished": "2026-11-22T04:00:00Z", "files": 90, "with": "1.4 x"}
+    state = {
+        "update": {"ok": "2026-11-26T01:00:00Z", "error": None},
+        "definitions": {"version": 3},
+        "last_full_scan": scan,
+    }
+    path.write_text(json.dumps(state), encoding="utf-8")
+    told = log.malware_of(str(path), problems)
+    (stood,), (scanned,) = told["malware_states"], told["malware_scans"]
+    assert (stood["ok"], stood["version"], stood["scan_started"]) == (state["update"]["ok"], 3, scan["started"])
+    assert (scanned["files"], scanned["finished"], scanned["unread"]) == (90, scan["finished"], None)
+    assert "with" not in scanned
+    path.write_text(json.dumps({"update": {}}), encoding="utf-8")
+    assert log.malware_of(str(path), problems)["malware_scans"] == []
+    assert not problems
+    for wrong in ("", "[]", '{"update": [1]}'):
+        path.write_text(wrong, encoding="utf-8")
+        assert log.malware_of(str(path), problems) == {"malware_states": [], "malware_scans": []}
+    assert len(problems) == 3

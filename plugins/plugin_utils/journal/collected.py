@@ -20,6 +20,9 @@ ENDS = ("ok", "rolled_back")
 TAKEN = {"id", "kind", "started", "seconds", "outcome", "ticket", "implementer", "confirmer"}
 """Fields of a line of history that have a place of their own; the others are details."""
 
+STATE_OF_MALWARE = ("ok", "checked", "error", "version", "made", "scan_started", "gaps")
+"""What is taken of the state of a host's antimalware."""
+
 AHEAD = datetime.timedelta(hours=1)
 """How far ahead a host's clock may be."""
 
@@ -160,8 +163,49 @@ def _storage(host: str, item: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
+def _malware_state(host: str, item: Mapping[str, Any]) -> dict[str, Any]:
+    """How a host's antimalware stood; of a day, the first that is told is kept."""
+    at = moment("at", item["at"])
+    known = {name: str(item[name]) for name in STATE_OF_MALWARE if item.get(name) not in (None, "")}
+    for name in ("ok", "checked", "scan_started"):
+        if name in known:
+            known[name] = moment(name, known[name])
+    return {
+        "id": "malware_state-%s-%s" % (host[:64], at[:10]),
+        "kind": "malware_state",
+        "host": host,
+        "at": at,
+        "outcome": "failed" if known.get("error") or "ok" not in known else "ok",
+        "summary": "definitions last updated %s" % known.get("ok", "never"),
+        "details": known,
+    }
+
+
+def _malware_scan(host: str, item: Mapping[str, Any]) -> dict[str, Any]:
+    started = moment("started", item["started"])
+    counts = {name: int(item.get(name) or 0) for name in ("files", "finds", "too_large", "unread")}
+    return {
+        "id": "malware_scan-%s-%s" % (host[:64], started),
+        "kind": "malware_scan",
+        "host": host,
+        "at": started,
+        "until": moment("finished", item["finished"]),
+        "seconds": item.get("seconds") or 0,
+        "outcome": "ok",
+        "summary": "%(files)d files, %(finds)d finds" % counts,
+        "details": counts,
+    }
+
+
 def _of_host(host: str, item: Mapping[str, Any]) -> str:
     return "%s/%s" % (host, line(item["id"])[:60])
 
 
-_MAKERS = {"history": _history, "sessions": _session, "errors": _error, "log_storage": _storage}
+_MAKERS = {
+    "history": _history,
+    "sessions": _session,
+    "errors": _error,
+    "log_storage": _storage,
+    "malware_states": _malware_state,
+    "malware_scans": _malware_scan,
+}

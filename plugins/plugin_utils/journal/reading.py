@@ -7,7 +7,7 @@ import base64
 import datetime
 import gzip
 import zlib
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from ..ledger.book import State
@@ -21,7 +21,7 @@ SLACK = datetime.timedelta(days=1)
 """How much a host's clock may be ahead of the ledger's."""
 
 
-def between(ledger: Ledger, since: str, until: str) -> list[State]:
+def between(ledger: Ledger, since: str, until: str, kinds: Collection[str] = ()) -> list[State]:
     """The entries of a stretch of time, in the order of their times. Nothing is entered before it happens, so events
     from its beginning on hold them all.
 
@@ -29,9 +29,11 @@ def between(ledger: Ledger, since: str, until: str) -> list[State]:
         ledger: the ledger.
         since: the first second, as the journal has times.
         until: the last second.
+        kinds: of these kinds alone; of all, where none is named.
     """
     begin = datetime.datetime.fromisoformat(since.replace("Z", "+00:00")) - SLACK
-    keys = {event.key for event in ledger.events(BOOK, {"since": timestamp(begin)})}
+    events = ledger.events(BOOK, {"since": timestamp(begin)})
+    keys = {event.key for event in events if not kinds or event.payload.get("kind") in kinds}
     found = [state for state in ledger.find(BOOK, keys) if since <= state.fields["at"] <= until]
     return sorted(found, key=lambda state: (state.fields["at"], state.key))
 

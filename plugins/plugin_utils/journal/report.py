@@ -80,6 +80,8 @@ WORDS = {
     "kind_prune": ("prune", "世代整理"),
     "kind_copy": ("second copy", "遠隔複製"),
     "kind_log_storage": ("log storage", "ログ保管"),
+    "kind_malware_state": ("antimalware", "マルウェア対策の状態"),
+    "kind_malware_scan": ("full scan", "完全スキャン"),
     "kind_login": ("login", "ログイン"),
     "kind_logout": ("logout", "ログオフ"),
     "kind_privilege": ("sudo", "sudo"),

@@ -17,6 +17,8 @@ KINDS = (
     "prune",
     "copy",
     "log_storage",
+    "malware_state",
+    "malware_scan",
     "login",
     "logout",
     "privilege",
