@@ -184,7 +184,10 @@ def hosts(both: bool) -> tuple[Part, ...]:
 
 LAB: tuple[Part, ...] = (pytest("lab", "lab", lab=6),)
 HOSTS: list[tuple[Part, ...]] = [LAB, hosts(both=False)]
-FURTHER: tuple[Part, ...] = (molecule("antimalware", lab=40),)
+FURTHER: tuple[Part, ...] = (
+    molecule("antimalware", lab=40),
+    pytest("incidents", "behaviour/test_incidents.py", "--lab-hosts=server13", lab=41),
+)
 """What `make test` has no time for: it takes 75 minutes without it. Asked for by name, or with `both`."""
 
 BOTH: list[tuple[Part, ...]] = [(*FURTHER, *hosts(both=True))]
