@@ -39,6 +39,19 @@ EXCEPTION = {
     "ticket": "REQ-1",
 }
 APPROVE_EXCEPTION = {"id": "EXC-1", "action": "approve", "approver": "kato", "ticket": "REQ-1"}
+PRODUCT = {
+    "product": "ClamAV",
+    "action": "select",
+    "product_version": "1.4",
+    "criteria": ["blocks on access"],
+    "alternatives": ["Product B: definitions from the cloud alone"],
+    "reason": "runs without the internet",
+    "selected_by": "suzuki",
+    "selected_on": (datetime.datetime.now(datetime.UTC).date() - datetime.timedelta(days=400)).isoformat(),
+    "approver": "kato",
+    "ticket": "SEL-4",
+}
+INCIDENT = {"id": "pc17-1", "action": "open", "kind": "malware", "host": "pc17", "summary": "password=swordfish7734"}
 CHECKED, DONE = True, False
 
 
@@ -250,6 +263,100 @@ def test_the_book_of_exceptions_is_exported_and_imported(file: str, tmp_path: Pa
     assert changed(four_runs(other, tmp_path, "ledger_import", book)) == [True, True, False, False]
     entry = outcome(other, tmp_path, "account_ledger_info", {"book": "exceptions"})["entries"][0]
     assert (entry["id"], entry["status"], entry["hosts"]) == ("EXC-1", "requested", ["servers"])
+
+
+def test_malware_product_ledger(url: str, tmp_path: Path) -> None:
+    results = four_runs(url, tmp_path, "malware_product_ledger", {"entries": [PRODUCT]})
+    assert changed(results) == [True, True, False, False]
+    assert results[0]["events"] == results[1]["events"]
+    assert results[0]["diff"] == results[1]["diff"]
+    assert results[1]["products"]["ClamAV"]["approver"] == "kato"
+    assert results[3]["current"]["ClamAV"] == results[1]["products"]["ClamAV"]
+    assert "checkpoint" not in results[0]
+    assert results[1]["checkpoint"]["count"] == 1
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"approver": "SUZUKI"}, "approver 'SUZUKI': nobody approves what they did themselves"),
+        ({"criteria": "all"}, "criteria 'all'"),
+        ({"selected_on": "yesterday"}, "selected_on 'yesterday': must be a date"),
+        ({"review_on": "2099-01-01"}, "review_on '2099-01-01'"),
+        ({"no_such": 1}, "no_such '1'"),
+    ],
+)
+def test_malware_product_ledger_refuses_and_writes_nothing(
+    file: str, tmp_path: Path, change: dict[str, Any], said: str
+) -> None:
+    result = outcome(file, tmp_path, "malware_product_ledger", {"entries": [{**PRODUCT, **change}]})
+    assert result["failed"]
+    assert said in result["msg"]
+    assert outcome(file, tmp_path, "account_ledger_info", {"book": "malware_products"})["entries"] == []
+
+
+def test_a_release_by_who_asked_is_refused_and_writes_nothing(url: str, tmp_path: Path) -> None:
+    contain = {"id": "pc17-1", "action": "contain", "containment": "isolated"}
+    ask = {"id": "pc17-1", "action": "request_release", "release_reason": "clean"}
+    release = {"id": "pc17-1", "action": "release", "host": "pc17", "release_note": "seen"}
+    entered = outcomes(
+        url,
+        tmp_path,
+        ("incident_ledger", {"entries": [INCIDENT, contain, ask], "actor": "kato"}, DONE),
+        ("incident_ledger", {"entries": [release], "actor": "KATO"}, CHECKED),
+        ("incident_ledger", {"entries": [release], "actor": "KATO"}, DONE),
+        ("incident_ledger", {"entries": [release], "actor": "sato"}, DONE),
+    )
+    assert [result.get("failed", False) for result in entered] == [False, True, True, False]
+    for result in entered[1:3]:
+        assert "released_by 'KATO': who asks that a host is let back does not let it back" in result["msg"]
+        assert "SM-4.5.4-1" in result["msg"]
+    assert entered[3]["incidents"]["pc17-1"]["released_by"] == "sato"
+
+
+def test_malware_report(url: str, tmp_path: Path) -> None:
+    month = datetime.datetime.now(datetime.UTC).date().isoformat()[:7]
+    changed(
+        outcomes(
+            url,
+            tmp_path,
+            ("incident_ledger", {"entries": [INCIDENT]}, DONE),
+            ("malware_product_ledger", {"entries": [PRODUCT]}, DONE),
+        )
+    )
+    place = tmp_path / "report"
+    asked = {"month": month, "directory": str(place), "language": "en", "hosts": ["pc18"]}
+    results = four_runs(url, tmp_path, "malware_report", asked)
+    assert changed(results) == [False] * 4, "a report enters nothing"
+    assert [len(result["files"]) for result in results] == [0, 4, 0, 4]
+    for result in results:
+        assert [find["id"] for find in result["finds"]] == result["unresolved"] == ["pc17-1"]
+        assert (result["silent"], result["reviews_overdue"]) == (["pc18"], ["ClamAV"])
+    for path in results[1]["files"]:
+        text = Path(path).read_text(encoding="utf-8")
+        assert "swordfish7734" not in text
+        assert Path(path).stat().st_mode & 0o777 == 0o600
+    (empty,) = outcomes(url, tmp_path, ("malware_report", {}, DONE))
+    assert (empty["finds"], empty["silent"], empty["files"], empty["numbers"]["finds"]) == ([], [], [], 0)
+
+
+@pytest.mark.parametrize("month", ["2026-13", "November", "2999-01", "2026-1", "2026-11-01"])
+def test_a_report_on_no_month_is_refused(file: str, tmp_path: Path, month: str) -> None:
+    result = outcome(file, tmp_path, "malware_report", {"month": month, "directory": str(tmp_path / "report")})
+    assert result["failed"]
+    assert f"month is {month!r}; it must be a month that has begun, such as 2026-11" in result["msg"]
+    assert not (tmp_path / "report").exists()
+
+
+def test_an_altered_book_of_incidents_fails_the_report(place: Place, tmp_path: Path) -> None:
+    changed([outcome(place.url, tmp_path, "incident_ledger", {"entries": [INCIDENT]})])
+    execute(place.owner, *guarded(place, False))
+    execute(place.owner, "UPDATE events SET record = replace(record, 'pc17', 'pc18')")
+    execute(place.owner, *guarded(place, True))
+    result = outcome(place.url, tmp_path, "malware_report", {"directory": str(tmp_path / "report")})
+    assert result["failed"]
+    assert "incidents was altered: event 1: " in result["msg"]
+    assert list((tmp_path / "report").iterdir()), "what is wrong is shown as well"
 
 
 def test_nothing_that_a_module_says_shows_the_password_of_the_database(place: Place, tmp_path: Path) -> None:
