@@ -81,6 +81,10 @@ accounts:
   description: The accounts that changed, as they are then, by login name.
   returned: success
   type: dict
+actor:
+  description: Who did it, as the ledger names them.
+  returned: success
+  type: str
 current:
   description: The entries that the list names, as they are then, whether or not they changed, by login.
   returned: success

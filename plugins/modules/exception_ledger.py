@@ -81,6 +81,10 @@ exceptions:
   description: The exceptions that changed, as they are then, by id.
   returned: success
   type: dict
+actor:
+  description: Who did it, as the ledger names them.
+  returned: success
+  type: str
 current:
   description: The entries that the list names, as they are then, whether or not they changed, by id.
   returned: success

@@ -44,12 +44,13 @@ class EntriesAction(LedgerAction):
         key = BOOKS[self.book].key
         changes = [change_of(number, entry, key) for number, entry in enumerate(arguments["entries"], 1)]
         context = self.context(variables, self.book)
+        actor = self.actor(arguments, variables)
         with self.ledger(arguments, variables) as ledger:
             before = _fields(ledger, self.book, changes)
             events = ledger.append(
                 self.book,
                 changes,
-                self.actor(arguments, variables),
+                actor,
                 context=context,
                 dry_run=self._task.check_mode,
             )
@@ -67,7 +68,7 @@ class EntriesAction(LedgerAction):
                 if before[name] != after[name]
             ],
         )
-        result["current"] = after
+        result.update(current=after, actor=actor)
         result[self.returned] = {name: after[name] for name in sorted({event.key for event in events})}
         return result
 

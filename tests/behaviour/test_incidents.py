@@ -163,6 +163,7 @@ def test_a_find_from_the_host_to_the_months_report(desk: Desk) -> None:
     refused("Kato", "another person does")
     refused("sato", "-e ticket=... and -e reason=... are all needed", reason=" ")
     refused("sato", "and isolate is false", isolate=True)
+    refused("sato", 'one of those of --limit, now "elsewhere"', response_host="elsewhere")
     desk.ok("sato", "malware_release", reason="scanned, clean", **about)
     assert machine.run(CUT_OFF).rc != 0
     (incident,) = desk.incidents()
@@ -171,6 +172,13 @@ def test_a_find_from_the_host_to_the_months_report(desk: Desk) -> None:
     assert (event["isolated"], event["by"], event["requester"]) == (False, "sato", "kato")
     # Run again, nothing is done anew.
     assert "changed=0 " in desk.ok("sato", "malware_release", reason="scanned, clean", **about)
+    # Isolated again without the incident, it is not let back by who once asked, though the ledger is satisfied.
+    desk.ok("mori", "isolate", isolate=True, ticket="INC-18", reason="something else")
+    done = desk.run("kato", "malware_release", reason="scanned, clean", **about)
+    assert done.returncode != 0
+    assert "another person than who does it, kato" in " ".join((done.stdout + done.stderr).split())
+    assert machine.run(CUT_OFF).rc == 0
+    desk.ok("sato", "isolate", isolate=False, requester="mori", ticket="INC-18", reason="it was nothing")
     ended = {"cause": "the test put it there", "measure": "none is needed", "outside": False}
     desk.enter("mori", id=identity, action="resolve", **ended)
 

@@ -311,7 +311,7 @@ def test_a_release_by_who_asked_is_refused_and_writes_nothing(url: str, tmp_path
     for result in entered[1:3]:
         assert "released_by 'KATO': who asks that a host is let back does not let it back" in result["msg"]
         assert "SM-4.5.4-1" in result["msg"]
-    assert entered[3]["incidents"]["pc17-1"]["released_by"] == "sato"
+    assert entered[3]["incidents"]["pc17-1"]["released_by"] == entered[3]["actor"] == "sato"
 
 
 def test_malware_report(url: str, tmp_path: Path) -> None:

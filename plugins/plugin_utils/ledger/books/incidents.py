@@ -215,7 +215,7 @@ class Incidents(Book):
             return {} if is_known else {done + "_by": moment.actor, done + "_at": moment.at}
         if change.action == "contain" and before.fields.get("contained_at"):
             is_known = before.fields["containment"] == change.payload.get("containment")
-            if is_known and not before.fields["released_at"]:
+            if is_known and not before.fields.get("released_at"):
                 return {}
             return {"contained_by": moment.actor, "contained_at": moment.at, **dict.fromkeys(_RELEASED, "")}
         done = _DONE.get(change.action, "")
@@ -246,7 +246,7 @@ def _unreleased(change: Change, before: State, moment: Moment) -> Iterable[Probl
     if change.payload["host"] != before.fields["host"]:
         reason = "the incident is about %s" % before.fields["host"]
         yield change.problem("host", change.payload["host"], reason, RELEASE_CLAUSE)
-    requester = before.fields["release_requested_by"]
+    requester = before.fields.get("release_requested_by", "")
     if not requester:
         reason = "nobody has asked for it: request_release, by another person, comes first"
         yield change.problem("release_requested_by", "", reason, RELEASE_CLAUSE)
