@@ -22,7 +22,7 @@ from .conftest import GOOD, ROOT, Machine
 PACKAGE = "hello"
 """A package of Debian's that is small, and that no other one needs."""
 
-ROLE = [f"roles/authentication/{path}.yml" for path in ("defaults/main/main", "defaults/main/controls", "vars/main")]
+ROLE = [f"roles/authentication/{path}.yml" for path in ("defaults/main/main", "vars/main")]
 HOLD = """\
 import fcntl, time
 file = open('/var/lib/dpkg/lock-frontend', 'a')
