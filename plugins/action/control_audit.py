@@ -18,6 +18,7 @@ from ..plugin_utils.controls import (
     evidence,
     lists_in_sight,
     reason_not_applicable,
+    with_roles,
 )
 from ..plugin_utils.exceptions import of_host
 from ..plugin_utils.exceptions_action import ExceptionsAction
@@ -51,7 +52,7 @@ class ActionModule(HostPythonAction, ExceptionsAction):
         variables = task_vars or {}
         result = super().run(tmp, variables)
         _, arguments = self.validate_argument_spec(
-            {"controls": {"type": "list", "elements": "dict"}, "strict": {"type": "bool", "default": False}}
+            {"controls": {"type": "list", "elements": "raw"}, "strict": {"type": "bool", "default": False}}
         )
         host, groups = variables["inventory_hostname"], list(variables.get("group_names", []))
         try:
@@ -81,7 +82,7 @@ class ActionModule(HostPythonAction, ExceptionsAction):
         apart = Filler(self._templar.template)
         # Ansible makes this folder for a run, closed to others, and removes it with the run.
         fill = SharingFiller(self._templar.template, variables, Path(C.DEFAULT_LOCAL_TMP) / "kijun-controls.json")
-        written = lists_in_sight([variables], self._templar.template) if given is None else given
+        written = lists_in_sight([variables], self._templar.template) if given is None else with_roles(given)
         controls = [fill.head(control) for control in written]
         check_controls(controls)
         chosen = choose(controls, variables.get("ansible_run_tags", []))

@@ -19,12 +19,13 @@ description:
 options:
   controls:
     description:
-      - The controls, see docs/controls.md. A control whose C(scope) has none of the host's groups (V(servers),
+      - The controls, see docs/controls.md; the name of a role, such as V(kijun.baseline.kernel), stands for that
+        role's. A control whose C(scope) has none of the host's groups (V(servers),
         V(clients)), or whose C(applies) is false, is not applicable.
       - Not given, they are those of every list variable of the host whose name ends in C(_controls). What a control
         expects is then filled in only where it is asked of the host, which saves time where many are not.
     type: list
-    elements: dict
+    elements: raw
   strict:
     description: Fail the task when a control fails or cannot be read.
     type: bool

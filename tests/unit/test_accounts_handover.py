@@ -13,7 +13,6 @@ from typing import Any
 
 import pyrage
 import pytest
-import yaml
 from ansible.parsing.vault import AnsibleVaultError, VaultLib, VaultSecret
 from ansible_collections.kijun.baseline.plugins.plugin_utils.accounts import handover, passwords
 from kijun_tools import tree
@@ -96,12 +95,9 @@ def test_hashes_are_of_a_scheme_that_the_audit_takes_and_hosts_know() -> None:
     assert re.fullmatch(r"\$6\$rounds=200000\$[./0-9A-Za-z]{16}\$[./0-9A-Za-z]{86}", found)
     assert sha512_crypt.verify("Correct-Horse7", found)
     assert passwords.password_hash("Correct-Horse7") != found
-    controls = yaml.safe_load((tree.ROOT / "roles/authentication/defaults/main/controls.yml").read_text("utf-8"))
+    controls = tree.load(tree.ROOT / "roles/authentication/controls.yml")
     schemes = next(
-        entry["value"]
-        for control in controls["authentication_controls"]
-        for entry in control["expect"]
-        if entry["fact"] == "accounts.hash_scheme"
+        entry["value"] for control in controls for entry in control["expect"] if entry["fact"] == "accounts.hash_scheme"
     )
     assert "sha512" in schemes
 

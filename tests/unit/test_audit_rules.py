@@ -231,7 +231,7 @@ def test_digests_tell_machines_and_nothing_apart() -> None:
 
 def test_every_group_of_the_role_is_asked_by_its_control() -> None:
     """What the role has recorded and what its controls expect are written in two places; they are the same."""
-    controls = tree.load(ROLE / "defaults/main/controls.yml")["auditd_controls"]
+    controls = tree.load(ROLE / "controls.yml")
     for key, group in tree.load(ROLE / "vars/main.yml")["__auditd_groups"].items():
         facts = {f"audit_keys[{key}].written", f"audit_keys[{key}].missing"}
         asking = {c["id"] for c in controls if facts <= {e["fact"] for e in c["expect"]}}

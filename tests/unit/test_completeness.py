@@ -26,7 +26,7 @@ def by_id(control: dict[str, Any]) -> str:
 
 
 def test_there_are_controls() -> None:
-    assert CONTROLS, "roles/*/defaults/main/controls.yml hold no control"
+    assert CONTROLS, "roles/*/controls.yml hold no control"
 
 
 def test_pending_lists_exactly_what_no_control_claims() -> None:

@@ -10,6 +10,7 @@ from typing import Any
 
 import jsonschema
 import pytest
+from ansible.template import is_trusted_as_template
 from ansible_collections.kijun.baseline.plugins.module_utils.verdict import OPERATORS
 from ansible_collections.kijun.baseline.plugins.plugin_utils.controls import (
     CHOICES,
@@ -18,12 +19,15 @@ from ansible_collections.kijun.baseline.plugins.plugin_utils.controls import (
     check_controls,
     check_expectations,
     choose,
+    collection_controls,
     evidence,
     lists_in_sight,
     never_excused,
     reason_not_applicable,
+    with_roles,
 )
 from ansible_collections.kijun.baseline.plugins.plugin_utils.exceptions import of_host
+from ansible_collections.kijun.baseline.plugins.plugin_utils.filled import is_template, texts
 from kijun_tools import tree
 
 TODAY = datetime.date(2026, 11, 21)
@@ -202,6 +206,19 @@ def test_lists_of_controls_are_found_by_their_names() -> None:
     assert [entry if isinstance(entry, str) else entry["id"] for entry in found] == ["A-1", "{{ made }}", "B-1", "D-1"]
     with pytest.raises(ControlError, match="a_controls must be a list of controls, not 7"):
         lists_in_sight([{"a_controls": 7}], str)
+
+
+def test_the_name_of_a_role_stands_for_its_controls() -> None:
+    found = lists_in_sight([{"time_sync_controls": [control("A-1"), "kijun.baseline.time_sync"]}], str)
+    assert found[1:] == tree.load(tree.ROOT / "roles/time_sync/controls.yml")
+    templates = [text for text in texts(found[1:]) if is_template(text)]
+    assert templates
+    assert all(is_trusted_as_template(text) for text in templates), "Ansible would leave them as they are"
+    with pytest.raises(ControlError, match=r"'kijun.baseline.tim_sync' is no role with controls; known: kijun\."):
+        lists_in_sight([{"a_controls": ["kijun.baseline.tim_sync"]}], str)
+    with pytest.raises(ControlError, match=r"'AUTH-07' is no role with controls; known: kijun\."):
+        with_roles(["AUTH-07"])
+    assert {entry["id"] for entry in collection_controls()} == {entry["id"] for entry in tree.controls()}
 
 
 def test_which_controls_are_never_excused_is_known_from_what_is_written() -> None:

@@ -155,7 +155,7 @@ def test_a_host_without_grub_has_no_menu(host_with: HostWith) -> None:
 def test_every_setting_of_the_role_is_asked_by_its_control() -> None:
     """What the role sets and what its controls expect are written in two places; they are the same settings."""
     role = tree.ROOT / "roles" / "kernel"
-    controls = {entry["id"]: entry for entry in tree.load(role / "defaults/main/controls.yml")["kernel_controls"]}
+    controls = {entry["id"]: entry for entry in tree.load(role / "controls.yml")}
     variables = tree.load(role / "vars/main.yml")
     settings = {
         **variables["__kernel_settings"],

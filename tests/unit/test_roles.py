@@ -22,8 +22,13 @@ def test_every_public_variable_is_documented_and_has_a_default(role: tree.Role) 
     public = {name for name in role.defaults() if not name.startswith("_")}
     documented = set(role.options())
     assert not sorted(public - documented), "not in meta/argument_specs.yml"
-    # A role may document its list of controls, whose default is controls.yml.
-    assert not sorted(documented - public - {tree.controls_variable(role.name)}), "no default in defaults/main"
+    assert not sorted(documented - public), "no default in defaults/main"
+
+
+@each_role
+def test_the_audit_sees_the_roles_controls(role: tree.Role) -> None:
+    assert role.defaults().get(tree.controls_variable(role.name)) == [f"kijun.baseline.{role.name}"]
+    assert (role.path / "controls.yml").is_file()
 
 
 @each_role

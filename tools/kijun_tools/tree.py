@@ -32,11 +32,10 @@ class Role:
     controls: list[dict[str, Any]]
 
     def defaults(self) -> dict[str, Any]:
-        """The role's default variables, its controls left out."""
+        """The role's default variables."""
         merged: dict[str, Any] = {}
         for file in sorted((self.path / "defaults" / "main").glob("*.yml")):
             merged.update(load(file) or {})
-        merged.pop(controls_variable(self.name), None)
         return merged
 
     def options(self) -> dict[str, dict[str, Any]]:
@@ -97,9 +96,8 @@ def roles(root: Path = ROOT) -> list[Role]:
     """
     found = []
     for path in sorted(path for path in (root / "roles").glob("*") if path.is_dir()):
-        file = path / "defaults" / "main" / "controls.yml"
-        controls = (load(file) or {}).get(controls_variable(path.name), []) if file.exists() else []
-        found.append(Role(path.name, path, controls))
+        file = path / "controls.yml"
+        found.append(Role(path.name, path, load(file) if file.exists() else []))
     return found
 
 

@@ -424,8 +424,9 @@ class Keeper:
             env={"PATH": "/usr/bin:/bin", "HOME": "/root", "LC_ALL": "C.UTF-8"},
         )
         if done.returncode and not (words[0] == "lsf" and done.returncode == 3):
-            lines = done.stderr.decode("utf-8", "replace").strip().splitlines()
-            raise BackupError("rclone %s: %s" % (words[0], lines[-1][-300:] if lines else done.returncode))
+            # The store's own words may take two lines.
+            said = " ".join(" ".join(done.stderr.decode("utf-8", "replace").strip().splitlines()[-2:]).split())
+            raise BackupError("rclone %s: %s" % (words[0], said[-500:] or done.returncode))
         return done.stdout
 
 
