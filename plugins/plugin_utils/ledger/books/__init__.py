@@ -9,6 +9,7 @@ from .accounts import Accounts
 from .exceptions import Exceptions
 from .incidents import Incidents
 from .log_findings import LogFindings
+from .media import Media
 from .operations import Operations
 from .reconciliations import Reconciliations
 from .work_trails import WorkTrails
@@ -21,6 +22,7 @@ BOOKS: dict[str, Book] = {
         Exceptions(),
         Incidents(),
         LogFindings(),
+        Media(),
         Operations(),
         Reconciliations(),
         WorkTrails(),
