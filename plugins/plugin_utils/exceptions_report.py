@@ -4,20 +4,16 @@
 from __future__ import annotations
 
 import datetime
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from typing import Any
 
-from .accounts.pages.document import Column, Document, Table, render
-from .accounts.pages.ledger import verified
+from .accounts.pages.document import Column
+from .book_report import BookReport
 from .exceptions import SOON
 from .ledger.book import State
-from .ledger.books.exceptions import Exceptions
-from .ledger.engine import Verification
 
-LISTS = ("expired", "expiring", "due", "waiting", "in_force")
-"""The report's lists, in the order in which a reader wants to see them."""
-
-TONES = {"expired": "fail", "expiring": "error", "due": "error", "waiting": "excused", "in_force": "pass"}
+LISTS = {"expired": "fail", "expiring": "error", "due": "error", "waiting": "excused", "in_force": "pass"}
+"""The report's lists, in the order in which a reader wants to see them -> their tone."""
 
 WORDS = {
     "exceptions_book": ("Exceptions", "例外承認台帳"),
@@ -68,31 +64,12 @@ def sort_out(states: Iterable[State], day: datetime.date) -> dict[str, list[dict
     return found
 
 
-def page(lists: dict[str, list[dict[str, Any]]], verification: Verification, day: datetime.date) -> str:
-    """The report as HTML.
-
-    Args:
-        lists: as `sort_out` gives them.
-        verification: how verifying the book's chain ended.
-        day: the day of judgement.
-    """
-    return render(
-        Document(
-            key="exceptions_book",
-            stem=day.isoformat(),
-            facts=[
-                ("read_at", day.isoformat()),
-                ("ledger_count", str(verification.count)),
-                ("ledger_head", verification.head),
-            ],
-            tiles=[(TONES[name] if lists[name] else "", name, len(lists[name])) for name in LISTS],
-            notices=[verified(verification)],
-            tables=[Table(name, _COLUMNS, _rows(lists[name])) for name in LISTS if lists[name]],
-            words={**WORDS, **{f"field_{name}": words for name, words in Exceptions.headings.items()}},
-        )
-    )
-
-
-def _rows(entries: Sequence[dict[str, Any]]) -> list[list[Any]]:
-    names = [column.key.removeprefix("field_") for column in _COLUMNS]
-    return [[entry[name] for name in names] for entry in entries]
+REPORT = BookReport(
+    book="exceptions",
+    key="exceptions_book",
+    lists=LISTS,
+    words=WORDS,
+    columns=_COLUMNS,
+    said=("id", "control", "hosts", "valid_until", "review_on", "approver", "reason"),
+    sort_out=sort_out,
+)

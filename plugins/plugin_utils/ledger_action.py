@@ -17,6 +17,7 @@ from .controls import collection_controls, lists_in_sight, never_excused
 from .ledger import checkpoints
 from .ledger.books.accounts import AccountContext
 from .ledger.books.exceptions import ExceptionContext
+from .ledger.books.media import MediaContext
 from .ledger.engine import Ledger
 from .ledger.errors import LedgerError
 from .ledger_address import ledger_url
@@ -33,6 +34,12 @@ EXCEPTION_LIMITS: dict[str, dict[str, Any]] = {
     "kijun_exceptions_max_days": {"type": "int", "min": 1, "max": 1830, "clause": "SM-6-1"},
 }
 """What the variables about exceptions may be."""
+
+MEDIA_LIMITS: dict[str, dict[str, Any]] = {
+    "kijun_media_managers": {"type": "people", "clause": "ST-14-1"},
+    "kijun_media_max_days": {"type": "int", "min": 1, "max": 366, "clause": "GL-2.4-0b"},
+}
+"""What the variables about recording media may be."""
 
 
 class LedgerAction(ActionBase):
@@ -100,7 +107,11 @@ class LedgerAction(ActionBase):
         Raises:
             AnsibleActionFail: a variable that says it is not what it may be.
         """
-        makers = {"accounts": self._account_context, "exceptions": self._exception_context}
+        makers = {
+            "accounts": self._account_context,
+            "exceptions": self._exception_context,
+            "media": self._media_context,
+        }
         return makers[book](variables) if book in makers else None
 
     def check_settings(self, variables: Mapping[str, Any], role: str) -> None:
@@ -132,21 +143,45 @@ class LedgerAction(ActionBase):
         )
 
     def _exception_context(self, variables: Mapping[str, Any]) -> ExceptionContext:
-        given = {
-            "kijun_exceptions_committee": self.variable(variables, "kijun_exceptions_committee", []),
-            "kijun_exceptions_max_days": self.variable(variables, "kijun_exceptions_max_days", 365),
-        }
-        present = [name for name in variables if name != "kijun_exceptions_in_force"]
-        wrong = complaints("kijun_exceptions", EXCEPTION_LIMITS, given, present)
-        if wrong:
-            raise AnsibleActionFail("; ".join(wrong).replace("of role kijun_exceptions", "about exceptions"))
+        given = self._given("exceptions", EXCEPTION_LIMITS, {"committee": [], "max_days": 365}, variables)
         groups = variables.get("groups", {})
         return ExceptionContext(
             hosts=frozenset(groups) | frozenset(groups.get("all", ())),
             controls=never_excused([*collection_controls(), *self._own_controls(variables)]),
-            committee=tuple(given["kijun_exceptions_committee"]),
-            max_days=int(given["kijun_exceptions_max_days"]),
+            committee=tuple(given["committee"]),
+            max_days=int(given["max_days"]),
         )
+
+    def _media_context(self, variables: Mapping[str, Any]) -> MediaContext:
+        given = self._given("media", MEDIA_LIMITS, {"managers": [], "max_days": 31}, variables)
+        groups = variables.get("groups", {})
+        return MediaContext(
+            hosts=frozenset(groups) | frozenset(groups.get("all", ())),
+            managers=tuple(given["managers"]),
+            max_days=int(given["max_days"]),
+        )
+
+    def _given(
+        self, about: str, limits: dict[str, dict[str, Any]], defaults: dict[str, Any], variables: Mapping[str, Any]
+    ) -> dict[str, Any]:
+        """The variables ``kijun_ABOUT_NAME``, by name.
+
+        Args:
+            about: what they are about.
+            limits: what they may be.
+            defaults: name -> what holds where the variable is not set.
+            variables: the task's.
+
+        Raises:
+            AnsibleActionFail: one is not what it may be, or has a name that is nearly one of these.
+        """
+        prefix = "kijun_" + about
+        given = {name: self.variable(variables, "%s_%s" % (prefix, name), value) for name, value in defaults.items()}
+        present = [name for name in variables if name != "kijun_exceptions_in_force"]
+        wrong = complaints(prefix, limits, {"%s_%s" % (prefix, name): value for name, value in given.items()}, present)
+        if wrong:
+            raise AnsibleActionFail("; ".join(wrong).replace("of role %s" % prefix, "about %s" % about))
+        return given
 
     def _own_controls(self, variables: Mapping[str, Any]) -> list[Any]:
         """The organisation's own controls: those of the inventory, of whatever host."""

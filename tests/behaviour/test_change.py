@@ -305,6 +305,7 @@ def restore(host: Machine, *more: str, **said: Any) -> tuple[int, str]:
     return done.returncode, done.stdout + done.stderr
 
 
+@pytest.mark.control("CHG-03")
 def test_files_come_back_beside_and_in_place_with_all_that_belongs_to_them(host: Machine) -> None:
     host.ok(
         "rm -rf /etc/shop /var/tmp/beside && mkdir -m 750 /etc/shop && cd /etc/shop && echo secret >a && chown 12:34 a"
@@ -365,6 +366,7 @@ LABS = ["/etc/hosts", "/etc/hostname", "/etc/resolv.conf", "/etc/mtab"]
 RUNNING = ("running\n", "")
 
 
+@pytest.mark.control("CHG-04")
 def test_a_lost_host_comes_back_onto_a_fresh_one(host: Machine) -> None:
     host.ok(
         "useradd -m -s /bin/bash keeper && mkdir -p /srv/shop /opt/shop && cd /srv/shop"
@@ -375,8 +377,10 @@ def test_a_lost_host_comes_back_onto_a_fresh_one(host: Machine) -> None:
     before, packages = manifest(host), host.ok("dpkg-query -W")
     orders = host.ok("sha256sum /srv/shop/orders; stat -c '%U %a %y' /srv/shop/orders")
     password = host.ok("cat /etc/kijun/backup/password")
-    snapshot = json.loads(host.ok("kijun-backup run system --json"))["snapshot"]
-    files = json.loads(host.ok("kijun-backup run files --json"))["snapshot"]
+    host.ok("kijun-backup run system && kijun-backup run files")
+    # To the minute, as people say it, and rounded up.
+    until = host.ok("date -u -d '+60 seconds' +%Y-%m-%dT%H:%M").strip()
+    time.sleep(60 - time.time() % 60)
     lab("reset", host.name)
     assert host.run("command -v nginx || id keeper").rc != 0
     # From escrow, by a person.
@@ -384,12 +388,11 @@ def test_a_lost_host_comes_back_onto_a_fresh_one(host: Machine) -> None:
     done = host.playbook("backup", "--limit", f"{host.name},{SERVER},localhost")
     assert done.returncode == 0, done.stdout + done.stderr
     leave = ["/etc/fstab", "/etc/crypttab", "/etc/network/*", "/boot/*", *LABS]
-    code, said = restore(
-        host, state="in_place", snapshot=snapshot, delete=True, leave=leave, restart=True, **{"class": "system"}
-    )
-    assert code == 0, said
-    code, said = restore(host, state="in_place", snapshot=files, **{"class": "files"})
-    assert code == 0, said
+    # The fresh host has been backed up since, as far as it is there: the newest backup is not the one to go back to.
+    host.ok("kijun-backup run files")
+    said = {"recover_until": until, "recover_leave": leave, "recover_settings": False}
+    done = host.playbook("recover", "--tags", "CHG-01,CHG-02", "-e", json.dumps(said))
+    assert done.returncode == 0, done.stdout + done.stderr
     # What it was restored with is the fresh host's own, as is what was left alone.
     own = [*leave, "/etc/kijun/backup*"]
     changed = differing(before, manifest(host))

@@ -38,6 +38,33 @@ EXCEPTION = {
     "requester": "suzuki",
     "ticket": "REQ-1",
 }
+IN_TEN_DAYS = EXCEPTION["valid_until"]
+STICK = {
+    "id": "USB-014",
+    "action": "register",
+    "kind": "usb_flash",
+    "vendor_id": "0951",
+    "product_id": "1666",
+    "serial": "0375122100009134",
+    "owner": "operations",
+    "purpose": "logs for the vendor",
+    "place": "cabinet 2",
+    "valid_until": IN_TEN_DAYS,
+    "requester": "suzuki",
+    "approver": "kato",
+    "ticket": "MED-1",
+}
+LEND = {
+    "id": "USB-014",
+    "action": "lend",
+    "lent_to": "suzuki",
+    "lent_for": "an incident",
+    "hosts": ["servers"],
+    "due_on": IN_TEN_DAYS,
+    "requester": "suzuki",
+    "approver": "kato",
+    "ticket": "MED-2",
+}
 APPROVE_EXCEPTION = {"id": "EXC-1", "action": "approve", "approver": "kato", "ticket": "REQ-1"}
 PRODUCT = {
     "product": "ClamAV",
@@ -61,12 +88,16 @@ def four_runs(url: str, folder: Path, module: str, arguments: dict[str, Any]) ->
     return outcomes(url, folder, *((module, arguments, check) for check in (CHECKED, DONE, CHECKED, DONE)))
 
 
-def outcome(url: str, folder: Path, module: str, arguments: dict[str, Any], check: bool = DONE) -> dict[str, Any]:
+def outcome(
+    url: str, folder: Path, module: str, arguments: dict[str, Any], check: bool = DONE, **variables: Any
+) -> dict[str, Any]:
     """The result of one task on the controller."""
-    return outcomes(url, folder, (module, arguments, check))[0]
+    return outcomes(url, folder, (module, arguments, check), **variables)[0]
 
 
-def outcomes(url: str, folder: Path, *calls: tuple[str, dict[str, Any], bool]) -> list[dict[str, Any]]:
+def outcomes(
+    url: str, folder: Path, *calls: tuple[str, dict[str, Any], bool], **variables: Any
+) -> list[dict[str, Any]]:
     """The results of tasks on the controller: each a module, its arguments, and whether it is in check mode."""
     play = folder / "play.json"
     tasks = [
@@ -75,6 +106,7 @@ def outcomes(url: str, folder: Path, *calls: tuple[str, dict[str, Any], bool]) -
             "check_mode": check,
             "diff": True,
             "ignore_errors": True,
+            "vars": variables,
         }
         for module, arguments, check in calls
     ]
@@ -251,6 +283,37 @@ def test_exceptions_report(url: str, tmp_path: Path) -> None:
     assert [entry["id"] for entry in results[0]["expiring"]] == ["EXC-1"]
     assert results[0]["waiting"] == results[0]["expired"] == results[0]["due"] == []
     assert "EXC-1" in (place / "exceptions.csv").read_text(encoding="utf-8")
+
+
+def test_media_ledger(url: str, tmp_path: Path) -> None:
+    results = four_runs(url, tmp_path, "media_ledger", {"entries": [STICK, LEND]})
+    assert changed(results) == [True, True, False, False]
+    assert [event["action"] for event in results[1]["events"]] == ["register", "lend"]
+    assert results[1]["media"]["USB-014"]["status"] == "lent"
+    assert "lent_for: an incident" in results[0]["diff"][0]["after"]
+
+
+def test_media_ledger_holds_the_organisations_settings(url: str, tmp_path: Path) -> None:
+    entries = {"entries": [STICK]}
+    result = outcome(url, tmp_path, "media_ledger", entries, kijun_media_managers=["mori"])
+    assert result["failed"]
+    assert "is none of those who may approve (kijun_media_managers): mori (clause ST-14-1)" in result["msg"]
+    result = outcome(url, tmp_path, "media_ledger", entries, kijun_media_max_days=0)
+    assert "kijun_media_max_days is 0; it must be a whole number from 1 to 366" in result["msg"]
+    result = outcome(url, tmp_path, "media_ledger", {"entries": [STICK, {**LEND, "hosts": ["pc17"]}]})
+    assert "hosts 'pc17': is no host or group of the inventory (clause GL-2.4-0b)" in result["msg"]
+    assert outcome(url, tmp_path, "media_report", {})["stored"] == [], "nothing of a refused batch is entered"
+
+
+def test_media_report(url: str, tmp_path: Path) -> None:
+    changed([outcome(url, tmp_path, "media_ledger", {"entries": [STICK, LEND]})])
+    place = tmp_path / "report"
+    results = four_runs(url, tmp_path, "media_report", {"directory": str(place), "language": "en"})
+    assert changed(results) == [False] * 4, "a report enters nothing"
+    assert [len(result["files"]) for result in results] == [0, 3, 0, 3]
+    assert [entry["id"] for entry in results[0]["lent"]] == ["USB-014"]
+    assert results[0]["overdue"] == results[0]["missing"] == results[0]["stored"] == []
+    assert "0375122100009134" in (place / "media.csv").read_text(encoding="utf-8")
 
 
 def test_the_book_of_exceptions_is_exported_and_imported(file: str, tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from typing import Any
 import kijun_ledgers
 import pytest
 from ansible_collections.kijun.baseline.plugins.plugin_utils import exceptions
-from ansible_collections.kijun.baseline.plugins.plugin_utils.exceptions_report import LISTS, page, sort_out
+from ansible_collections.kijun.baseline.plugins.plugin_utils.exceptions_report import LISTS, REPORT, sort_out
 from ansible_collections.kijun.baseline.plugins.plugin_utils.ledger import light, migrate
 from ansible_collections.kijun.baseline.plugins.plugin_utils.ledger.book import Change, State
 from ansible_collections.kijun.baseline.plugins.plugin_utils.ledger.books.exceptions import ExceptionContext
@@ -346,7 +346,7 @@ def test_the_report_sorts_out(url: str, enter: Callable[..., dict[str, Any]]) ->
         "waiting": ["EXC-5"],
         "in_force": ["EXC-3", "EXC-1", "EXC-2", "EXC-7"],
     }
-    html = page(lists, verification, TODAY)
+    html = REPORT.page(lists, verification, TODAY)
     assert "例外承認台帳" in html
     assert "<b>bold</b>" not in html
     assert "EXC-6" not in html, "it has not begun"
@@ -357,4 +357,4 @@ def test_an_empty_book_has_a_report(url: str) -> None:
         verification = ledger.verify("exceptions")
     lists = sort_out(list[State](), TODAY)
     assert not any(lists.values())
-    assert "Exceptions" in page(lists, verification, TODAY)
+    assert "Exceptions" in REPORT.page(lists, verification, TODAY)

@@ -10,6 +10,7 @@ from .exceptions import Exceptions
 from .incidents import Incidents
 from .log_findings import LogFindings
 from .malware_products import MalwareProducts
+from .media import Media
 from .operations import Operations
 from .reconciliations import Reconciliations
 from .work_trails import WorkTrails
@@ -23,6 +24,7 @@ BOOKS: dict[str, Book] = {
         Incidents(),
         LogFindings(),
         MalwareProducts(),
+        Media(),
         Operations(),
         Reconciliations(),
         WorkTrails(),
