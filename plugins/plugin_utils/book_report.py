@@ -103,7 +103,7 @@ class BookReportAction(LedgerAction):
             states = ledger.states(report.book)
             lists = report.sort_out(states, today)
             if arguments["directory"] and not self._task.check_mode:
-                folder = _made(arguments["directory"])
+                folder = made_folder(arguments["directory"])
                 files = [os.path.join(folder, "%s.%s" % (report.book, form)) for form in ("html", "csv", "xlsx")]
                 write_page(files[0], report.page(lists, verification, today))
                 for path, form in zip(files[1:], ("csv", "xlsx"), strict=True):
@@ -122,7 +122,15 @@ class BookReportAction(LedgerAction):
         return result
 
 
-def _made(directory: str) -> str:
+def made_folder(directory: str) -> str:
+    """The absolute path of a folder for reports, which is made where it is not there, readable by nobody else.
+
+    Args:
+        directory: the folder.
+
+    Raises:
+        AnsibleActionFail: it cannot be made; says why.
+    """
     path = os.path.abspath(directory)
     try:
         os.makedirs(path, mode=0o700, exist_ok=True)

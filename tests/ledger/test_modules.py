@@ -316,6 +316,17 @@ def test_media_report(url: str, tmp_path: Path) -> None:
     assert "0375122100009134" in (place / "media.csv").read_text(encoding="utf-8")
 
 
+def test_asset_ledger(url: str, tmp_path: Path) -> None:
+    asset = {"id": "PC-17", "action": "register", "kind": "pc", "host": "pc17", "owner": "sales", "place": "room 3"}
+    entries = [
+        {**asset, "approver": "kato", "ticket": "AST-1"},
+        {"id": "PC-17", "action": "count", "counted": "found", "counted_on": "2026-11-20"},
+    ]
+    results = four_runs(url, tmp_path, "asset_ledger", {"entries": entries})
+    assert changed(results) == [True, True, False, False]
+    assert results[1]["assets"]["PC-17"]["counted"] == "found"
+
+
 def test_the_book_of_exceptions_is_exported_and_imported(file: str, tmp_path: Path) -> None:
     changed([outcome(file, tmp_path, "exception_ledger", {"entries": [EXCEPTION]})])
     table = str(tmp_path / "exceptions.xlsx")

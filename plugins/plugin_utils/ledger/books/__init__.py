@@ -6,6 +6,7 @@ from __future__ import annotations
 from ..book import Book
 from .access_designs import AccessDesigns
 from .accounts import Accounts
+from .assets import Assets
 from .exceptions import Exceptions
 from .incidents import Incidents
 from .log_findings import LogFindings
@@ -20,6 +21,7 @@ BOOKS: dict[str, Book] = {
     for book in (
         AccessDesigns(),
         Accounts(),
+        Assets(),
         Exceptions(),
         Incidents(),
         LogFindings(),

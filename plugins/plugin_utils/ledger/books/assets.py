@@ -1,0 +1,312 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Hardware and licences: what there is, who answers for it and has it, where it is, and when it was counted."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Annotated, Any, ClassVar, Literal
+
+import pydantic
+
+from ..book import Action, Book, Change, Find, Moment, State, Touched, is_same_person
+from ..errors import Problem
+from .values import Date, Name, Text
+
+CLAUSE = "SM-4.3.1-1b"
+
+MACHINES = frozenset({"server", "pc"})
+"""Kinds that Ansible reaches: they have a host."""
+
+DEVICES = frozenset({"phone", "tablet"})
+"""Kinds that a mobile device management knows."""
+
+HARDWARE = ("product", "serial", "board_serial", "processors", "memory_mb", "disks", "addresses")
+"""What is noted of a machine's hardware."""
+
+Hardware = dict[
+    Literal["product", "serial", "board_serial", "processors", "memory_mb", "disks", "addresses"],
+    Annotated[str, pydantic.StringConstraints(max_length=1000)],
+]
+
+
+class Asset(pydantic.BaseModel):
+    """One asset.
+
+    Attributes:
+        id: the number on its label; a licence's own.
+        status: in_use, stored, repair, lost, or disposed.
+        kind: what it is.
+        host: a machine's name in the inventory.
+        maker, model, serial: as they stand on it.
+        owner: the department or person that answers for it.
+        user: who has it.
+        place: where it is.
+        purpose, holds: what it is for, and what information it holds; a server has both.
+        portable: whether it is carried around.
+        take_out: whether it may leave the organisation's premises.
+        software, seats, valid_until: of a licence: the package or program, on how many machines it may be, and the last
+            day.
+        hardware: what was seen of a machine's hardware, and accepted.
+        approver, ticket: who approved the newest step that needs it, and the application.
+        counted_on, counted_by, counted: the last physical count: day, person, and whether it was found.
+        reason: why it is lost, was found, is repaired, or was disposed of.
+        disposed_on: the last day.
+        record: what proves that its data were erased.
+    """
+
+    model_config = pydantic.ConfigDict(extra="forbid")
+
+    id: Name
+    status: Literal["in_use", "stored", "repair", "lost", "disposed"]
+    kind: Literal["server", "pc", "phone", "tablet", "network", "storage", "licence", "other"]
+    host: Text = ""
+    maker: Text = ""
+    model: Text = ""
+    serial: Text = ""
+    owner: Name
+    user: Text = ""
+    place: Text = ""
+    purpose: Text = ""
+    holds: Text = ""
+    portable: bool = False
+    take_out: bool = False
+    software: Text = ""
+    seats: Annotated[int, pydantic.Field(ge=0, le=1000000)] = 0
+    valid_until: Date | None = None
+    hardware: Hardware = {}
+    approver: Text = ""
+    ticket: Text = ""
+    counted_on: Date | None = None
+    counted_by: Text = ""
+    counted: Literal["", "found", "absent"] = ""
+    reason: Text = ""
+    disposed_on: Date | None = None
+    record: Text = ""
+
+    @pydantic.model_validator(mode="after")
+    def _consistent(self) -> Asset:
+        if self.kind in MACHINES and not self.host:
+            raise ValueError("a %s needs host: its name in the inventory" % self.kind)
+        if self.kind == "server" and not (self.purpose and self.holds):
+            raise ValueError("a server needs purpose and holds: what it is for, what it holds (clause SM-4.2.1-1a)")
+        if self.kind == "licence" and not (self.software and self.seats):
+            raise ValueError("a licence needs software and seats: for what, and on how many machines")
+        if self.kind in DEVICES and not self.serial:
+            raise ValueError("a %s needs serial: its management knows it by that" % self.kind)
+        if self.kind != "licence" and not self.place:
+            raise ValueError("place is needed: where it is kept")
+        if self.take_out and not self.portable:
+            raise ValueError("take_out is for what is portable")
+        return self
+
+
+_THERE = frozenset({"in_use", "stored", "repair", "lost"})
+_CHANGED = frozenset(
+    (
+        *("host", "maker", "model", "serial", "owner", "user", "place", "purpose", "holds", "portable", "take_out"),
+        *("software", "seats", "valid_until"),
+    )
+)
+
+
+class Assets(Book):
+    """The book of assets."""
+
+    name = "assets"
+    title: ClassVar = {"en": "Hardware and licences", "ja": "情報機器・ライセンス管理台帳"}
+    model = Asset
+    key = "id"
+    imported = "register"
+    actions: ClassVar = {
+        "register": Action(
+            before=frozenset({""}),
+            after="in_use",
+            fields=_CHANGED | {"kind"},
+            required=("kind", "owner"),
+            approved=True,
+            done=_THERE,
+            clause="SM-4.2.2-2",
+        ),
+        "change": Action(
+            before=frozenset({"in_use", "stored", "repair"}),
+            after=None,
+            fields=_CHANGED,
+            approved=True,
+            done=frozenset({"in_use", "stored", "repair"}),
+            clause=CLAUSE,
+        ),
+        # What a host says of itself for the first time; what it says otherwise later, a person accepts.
+        "observe": Action(
+            before=frozenset({"in_use", "stored", "repair"}),
+            after=None,
+            fields=frozenset({"hardware"}),
+            required=("hardware",),
+            done=frozenset({"in_use", "stored", "repair"}),
+            clause=CLAUSE,
+        ),
+        "accept": Action(
+            before=frozenset({"in_use", "stored", "repair"}),
+            after=None,
+            fields=frozenset({"hardware", "reason"}),
+            required=("hardware", "reason"),
+            approved=True,
+            done=frozenset({"in_use", "stored", "repair"}),
+            clause="SM-4.2.4-7-2",
+        ),
+        "count": Action(
+            before=_THERE,
+            after=None,
+            fields=frozenset({"counted", "counted_by", "counted_on", "place"}),
+            required=("counted", "counted_on"),
+            done=_THERE,
+            clause="SM-5-2a",
+        ),
+        "use": Action(
+            before=frozenset({"stored", "repair"}),
+            after="in_use",
+            fields=frozenset({"user", "place"}),
+            required=("place",),
+            done=frozenset({"in_use"}),
+            clause=CLAUSE,
+        ),
+        "store": Action(
+            before=frozenset({"in_use", "repair"}),
+            after="stored",
+            fields=frozenset({"place"}),
+            required=("place",),
+            done=frozenset({"stored"}),
+            clause=CLAUSE,
+        ),
+        "repair": Action(
+            before=frozenset({"in_use", "stored"}),
+            after="repair",
+            fields=frozenset({"place", "reason"}),
+            required=("place", "reason"),
+            done=frozenset({"repair"}),
+            clause="SM-4.6.1-1",
+        ),
+        "lose": Action(
+            before=frozenset({"in_use", "stored", "repair"}),
+            after="lost",
+            fields=frozenset({"reason"}),
+            required=("reason",),
+            done=frozenset({"lost"}),
+            clause="GL-3.1.1-1",
+        ),
+        "find": Action(
+            before=frozenset({"lost"}),
+            after="stored",
+            fields=frozenset({"reason", "place"}),
+            required=("reason", "place"),
+            done=frozenset({"stored"}),
+            clause=CLAUSE,
+        ),
+        "dispose": Action(
+            before=frozenset({"in_use", "stored", "repair", "lost"}),
+            after="disposed",
+            fields=frozenset({"reason", "disposed_on", "record"}),
+            required=("reason", "disposed_on"),
+            approved=True,
+            done=frozenset({"disposed"}),
+            clause="SM-4.6.3-1",
+        ),
+    }
+    headings: ClassVar = {
+        "id": ("Asset", "資産番号"),
+        "status": ("Status", "状態"),
+        "kind": ("Kind", "種別"),
+        "host": ("Host", "ホスト"),
+        "maker": ("Maker", "メーカー"),
+        "model": ("Model", "型番"),
+        "serial": ("Serial", "シリアル番号"),
+        "owner": ("Owner", "管理責任者"),
+        "user": ("User", "利用者"),
+        "place": ("Place", "設置・保管場所"),
+        "purpose": ("Purpose", "用途"),
+        "holds": ("Information that it holds", "保有する情報"),
+        "portable": ("Portable", "可搬"),
+        "take_out": ("May be taken out", "持ち出し可"),
+        "software": ("Licence of", "ライセンス対象"),
+        "seats": ("Seats", "ライセンス数"),
+        "valid_until": ("Valid until", "有効期限"),
+        "hardware": ("Hardware", "ハードウェア構成"),
+        "approver": ("Approver", "承認者"),
+        "ticket": ("Ticket", "申請番号"),
+        "counted_on": ("Counted on", "棚卸日"),
+        "counted_by": ("Counted by", "棚卸実施者"),
+        "counted": ("Count", "棚卸結果"),
+        "reason": ("Reason", "理由"),
+        "disposed_on": ("Disposed of on", "廃棄日"),
+        "record": ("Record of erasure", "消去記録"),
+    }
+
+    def derived(self, change: Change, before: State, moment: Moment) -> dict[str, Any]:
+        """Who approved the newest step that needs it, and who counted."""
+        known, action = before.fields, self.actions[change.action]
+        again = known.get("status") in action.done and all(
+            str(known.get(name)) == str(value) for name, value in change.payload.items()
+        )
+        fields: dict[str, Any] = {}
+        if action.approved and not again:
+            fields.update(approver=change.approver, ticket=change.ticket)
+        if change.action == "count" and not change.payload.get("counted_by"):
+            fields["counted_by"] = known["counted_by"] if again and known.get("counted_by") else moment.actor
+        return fields
+
+    def check(self, change: Change, before: State, after: dict[str, Any], moment: Moment) -> Iterable[Problem]:
+        """Nobody approves their own, days are not in the future, and what a host says is not written over."""
+        action, today = self.actions[change.action], moment.today.isoformat()
+        if action.approved and change.approver and is_same_person(change.approver, moment.actor):
+            yield change.problem(
+                "approver", change.approver, "nobody approves what they enter themselves", action.clause
+            )
+        for name in ("counted_on", "disposed_on"):
+            if name in change.payload and after[name] > today:
+                yield change.problem(name, after[name], "is in the future", action.clause)
+        if change.action == "observe" and before.fields["hardware"]:
+            reason = "is not what stands in the ledger: somebody accepts it, or puts it right"
+            yield change.problem(
+                "hardware", _differing(before.fields["hardware"], after["hardware"]), reason, action.clause
+            )
+        gone = before.fields.get("status") == "lost"
+        if change.action == "dispose" and after["kind"] in _WITH_DATA and not gone and not after["record"]:
+            yield change.problem("record", "", "its data are erased first: name the record of that", action.clause)
+
+    def check_together(self, touched: Sequence[Touched], find: Find, moment: Moment) -> Iterable[Problem]:
+        """No two assets that are there are one machine, or have one serial of one maker."""
+        mine = {one.change.key: one for one in touched}
+        for name, of in (("host", _host), ("serial", _serial)):
+            seen: dict[Any, str] = {}
+            for one in touched:
+                value = of(one.after)
+                if value is None or (one.before and of(one.before) == value):
+                    continue
+                others = [
+                    state.key
+                    for state in find({name: one.after[name]})
+                    if state.key != one.change.key
+                    and of(mine[state.key].after if state.key in mine else state.fields) == value
+                ]
+                others += [seen[value]] if value in seen else []
+                seen[value] = one.change.key
+                if others:
+                    yield one.change.problem(name, one.after[name], "is that of asset %s" % sorted(others)[0], CLAUSE)
+
+
+_WITH_DATA = frozenset({"server", "pc", "phone", "tablet", "storage"})
+
+
+def _host(fields: dict[str, Any]) -> str | None:
+    return None if fields.get("status") == "disposed" else fields.get("host") or None
+
+
+def _serial(fields: dict[str, Any]) -> tuple[str, str] | None:
+    if fields.get("status") == "disposed" or not fields.get("serial"):
+        return None
+    return (fields["maker"].casefold(), fields["serial"])
+
+
+def _differing(known: dict[str, str], seen: dict[str, str]) -> str:
+    """What of a machine's hardware is another."""
+    names = [name for name in HARDWARE if known.get(name, "") != seen.get(name, "")]
+    return ", ".join("%s %r, was %r" % (name, seen.get(name, ""), known.get(name, "")) for name in names)

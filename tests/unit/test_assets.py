@@ -1,0 +1,297 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The book of assets, what a machine says of itself, and what differs between the two."""
+
+from __future__ import annotations
+
+import datetime
+import json
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ansible_collections.kijun.baseline.plugins.module_utils import asset_state
+from ansible_collections.kijun.baseline.plugins.module_utils.facts.host import Host
+from ansible_collections.kijun.baseline.plugins.plugin_utils.assets import KINDS, Options, compare, page
+from ansible_collections.kijun.baseline.plugins.plugin_utils.ledger import migrate
+from ansible_collections.kijun.baseline.plugins.plugin_utils.ledger.book import Change
+from ansible_collections.kijun.baseline.plugins.plugin_utils.ledger.engine import Ledger
+from ansible_collections.kijun.baseline.plugins.plugin_utils.ledger.errors import Refused
+
+NOW = datetime.datetime(2026, 11, 21, 3, 0, tzinfo=datetime.UTC)
+TODAY = NOW.date()
+HARDWARE = {"product": "Example PC 5", "serial": "SN42", "memory_mb": "8192"}
+PC: dict[str, Any] = {
+    "kind": "pc",
+    "host": "pc17",
+    "maker": "Example",
+    "serial": "SN42",
+    "owner": "sales",
+    "user": "operator1",
+    "place": "room 3",
+    "portable": True,
+}
+SERVER = {
+    **PC,
+    "kind": "server",
+    "host": "web1",
+    "serial": "SN1",
+    "purpose": "shop",
+    "holds": "orders",
+    "portable": False,
+}
+LICENCE = {"kind": "licence", "owner": "sales", "software": "exampleoffice*", "seats": 1, "valid_until": "2027-03-31"}
+COUNTED = {"counted": "found", "counted_on": "2026-11-20", "counted_by": "operator2"}
+APPROVED = ("register", "change", "accept", "dispose")
+
+
+@pytest.fixture
+def ledger(tmp_path: Path) -> Iterator[Ledger]:
+    url = f"sqlite:///{tmp_path / 'ledger.sqlite'}"
+    migrate.upgrade(url)
+    with Ledger(url) as opened:
+        yield opened
+
+
+def put(
+    ledger: Ledger, action: str, payload: dict[str, Any] | None = None, key: str = "PC-17", approver: str = "manager1"
+) -> dict[str, Any]:
+    """Do something to an asset; what it is then."""
+    approval = {"approver": approver, "ticket": "AST-1"} if action in APPROVED else {}
+    ledger.append("assets", [Change(key, action, payload or {}, **approval)], "operator3", at=NOW)
+    (state,) = ledger.find("assets", [key])
+    return state.fields
+
+
+def seen(chosen: list[str] | None = None, paths: list[str] | None = None, **other: Any) -> dict[str, Any]:
+    """What a machine says of itself."""
+    programs = {"paths": paths or [], "count": len(paths or []), "files": 0, "unfinished": []}
+    return {"hardware": HARDWARE, "chosen": chosen or [], "installed": [], "programs": programs, **other}
+
+
+def found(
+    ledger: Ledger, machines: dict[str, Any], day: datetime.date = TODAY, **options: Any
+) -> list[tuple[str, str, str, str]]:
+    """What differs."""
+    assets = [state.fields for state in ledger.states("assets")]
+    return [tuple(one) for one in compare(assets, machines, day, Options(**options)).findings]  # type: ignore[misc]
+
+
+def test_an_asset_from_its_entry_to_its_end(ledger: Ledger) -> None:
+    assert put(ledger, "register", PC)["status"] == "in_use"
+    assert put(ledger, "observe", {"hardware": HARDWARE})["hardware"] == HARDWARE
+    assert put(ledger, "count", COUNTED)["counted_by"] == "operator2"
+    assert put(ledger, "repair", {"place": "the maker", "reason": "no picture"})["status"] == "repair"
+    assert put(ledger, "use", {"place": "room 4", "user": "operator2"})["user"] == "operator2"
+    assert put(ledger, "lose", {"reason": "left in a train"})["status"] == "lost"
+    assert put(ledger, "find", {"reason": "the railway had it", "place": "room 3"})["status"] == "stored"
+    gone = put(ledger, "dispose", {"reason": "old", "disposed_on": "2026-11-20", "record": "ERA-8"})
+    assert (gone["status"], gone["approver"]) == ("disposed", "manager1")
+    before = ledger.checkpoint("assets")
+    put(ledger, "dispose", {"reason": "old", "disposed_on": "2026-11-20", "record": "ERA-8"}, approver="")
+    assert ledger.checkpoint("assets") == before
+
+
+@pytest.mark.parametrize(
+    ("action", "payload", "approver", "message"),
+    [
+        ("register", {**PC, "host": ""}, "manager1", "a pc needs host: its name in the inventory"),
+        ("register", {**SERVER, "holds": ""}, "manager1", "a server needs purpose and holds.*SM-4.2.1-1a"),
+        ("register", {**LICENCE, "seats": 0}, "manager1", "a licence needs software and seats"),
+        ("register", {**PC, "kind": "phone", "serial": ""}, "manager1", "a phone needs serial"),
+        ("register", {**PC, "place": ""}, "manager1", "place is needed: where it is kept"),
+        ("register", {**SERVER, "take_out": True}, "manager1", "take_out is for what is portable"),
+        ("register", {**PC, "kind": "laptop"}, "manager1", "kind 'laptop': Input should be"),
+        ("register", PC, "Operator3", "nobody approves what they enter themselves"),
+        ("count", {**COUNTED, "counted_on": "2026-11-22"}, "", "counted_on '2026-11-22': is in the future"),
+        ("count", {**COUNTED, "counted": "perhaps"}, "", "counted 'perhaps': Input should be"),
+        ("observe", {"hardware": {**HARDWARE, "memory_mb": "4096"}}, "", "memory_mb '4096', was '8192'.*: is not what"),
+        ("observe", {"hardware": {"colour": "red"}}, "", "hardware.colour"),
+        ("accept", {"hardware": HARDWARE}, "manager1", "reason '': accept needs it"),
+        ("dispose", {"reason": "old", "disposed_on": "2026-11-20"}, "manager1", "its data are erased first"),
+    ],
+)
+def test_what_is_not_right_is_refused(
+    ledger: Ledger, action: str, payload: dict[str, Any], approver: str, message: str
+) -> None:
+    if action != "register":
+        put(ledger, "register", PC)
+        put(ledger, "observe", {"hardware": HARDWARE})
+    before = ledger.checkpoint("assets")
+    with pytest.raises(Refused, match=message):
+        put(ledger, action, payload, approver=approver)
+    assert ledger.checkpoint("assets") == before
+
+
+def test_one_machine_is_one_asset(ledger: Ledger) -> None:
+    put(ledger, "register", PC)
+    with pytest.raises(Refused, match="host 'pc17': is that of asset PC-17"):
+        put(ledger, "register", {**PC, "serial": "SN43"}, key="PC-18")
+    with pytest.raises(Refused, match="serial 'SN42': is that of asset PC-17"):
+        put(ledger, "register", {**PC, "host": "pc18", "maker": "EXAMPLE"}, key="PC-18")
+    put(ledger, "register", {**PC, "host": "pc18", "maker": "Other"}, key="PC-18")
+    put(ledger, "dispose", {"reason": "old", "disposed_on": "2026-11-20", "record": "ERA-8"})
+    assert put(ledger, "register", PC, key="PC-19")["host"] == "pc17"
+
+
+def test_machines_are_held_against_the_book(ledger: Ledger) -> None:
+    for key, fields in (("PC-17", PC), ("SRV-1", SERVER), ("SRV-2", {**SERVER, "host": "web2", "serial": "SN2"})):
+        put(ledger, "register", fields, key=key)
+        put(ledger, "count", COUNTED, key=key)
+    put(ledger, "observe", {"hardware": {**HARDWARE, "memory_mb": "4096"}}, key="SRV-1")
+    put(ledger, "store", {"place": "room 9"})
+    assert found(ledger, {"pc17": seen(), "web1": seen(), "web9": seen(), "web8": None}) == [
+        ("unknown_machine", "", "web8", ""),
+        ("unknown_machine", "", "web9", "Example PC 5, SN42"),
+        ("missing_machine", "SRV-2", "web2", "room 3"),
+        ("not_reached", "", "web8", ""),
+        ("other_status", "PC-17", "pc17", "stored"),
+        ("changed_hardware", "SRV-1", "web1", "memory_mb: 8192, was 4096"),
+    ]
+    result = compare([one.fields for one in ledger.states("assets")], {"pc17": seen()}, TODAY, Options())
+    assert result.first_seen == {"PC-17": HARDWARE}
+    # Accepted by a person, it is no finding any more.
+    put(ledger, "accept", {"hardware": HARDWARE, "reason": "more memory, AST-2"}, key="SRV-1")
+    kinds = {kind for kind, *_ in found(ledger, {"pc17": seen(), "web1": seen(), "web2": seen()})}
+    assert "changed_hardware" not in kinds
+
+
+def test_software_that_nobody_approved(ledger: Ledger) -> None:
+    put(ledger, "register", PC)
+    put(ledger, "count", COUNTED)
+    machines = {"pc17": seen(["vim", "steam", "exampleoffice-7"], ["/opt/tool/run", "/home/x/game"])}
+    options = {
+        "approved_software": ["vim", "exampleoffice*", "firefx-esr"],
+        "approved_programs": ["/opt/tool/*"],
+    }
+    assert found(ledger, machines, **options) == [
+        ("unapproved_software", "PC-17", "pc17", "steam"),
+        ("unapproved_program", "PC-17", "pc17", "/home/x/game"),
+        ("idle_approval", "", "", "firefx-esr"),
+    ]
+    assert found(ledger, machines) == [], "what is not decided is not judged"
+    many = {"paths": ["/opt/tool/run"], "count": 300, "files": 900, "unfinished": ["/srv"]}
+    assert found(ledger, {"pc17": seen(programs=many)}, approved_programs=["/opt/*"]) == [
+        ("unapproved_program", "PC-17", "pc17", "299 more that were not told"),
+        ("not_looked_at", "PC-17", "pc17", "/srv"),
+    ]
+
+
+def test_licences_have_seats_and_an_end(ledger: Ledger) -> None:
+    put(ledger, "register", LICENCE, key="LIC-1")
+    put(ledger, "count", COUNTED, key="LIC-1")
+    machines = {f"pc{number}": seen(["exampleoffice-7"]) for number in range(2)}
+
+    def licences(day: datetime.date = TODAY) -> list[tuple[str, str]]:
+        return [(kind, said) for kind, _, _, said in found(ledger, machines, day) if "licen" in kind]
+
+    assert licences() == [("over_licensed", "exampleoffice*: 2 machines, 1 seats")]
+    put(ledger, "register", {**LICENCE, "seats": 5}, key="LIC-2")
+    assert licences() == []
+    assert licences(datetime.date(2027, 4, 1)) == [
+        ("over_licensed", "exampleoffice*: 2 machines, 0 seats"),
+        ("licence_over", "exampleoffice*: over since 2027-03-31"),
+        ("licence_over", "exampleoffice*: over since 2027-03-31"),
+    ]
+
+
+def test_what_is_carried_around_is_counted_more_often(ledger: Ledger) -> None:
+    put(ledger, "register", PC)
+    put(ledger, "register", SERVER, key="SRV-1")
+    machines = {"pc17": seen(), "web1": seen()}
+    assert found(ledger, machines) == [
+        ("not_counted", "PC-17", "pc17", "never"),
+        ("not_counted", "SRV-1", "web1", "never"),
+    ]
+    for key in ("PC-17", "SRV-1"):
+        put(ledger, "count", COUNTED, key=key)
+    counted = datetime.date(2026, 11, 20)
+    for days, kinds in ((90, 0), (91, 1), (365, 1), (366, 2)):
+        assert len(found(ledger, machines, counted + datetime.timedelta(days=days))) == kinds, days
+    put(ledger, "count", {**COUNTED, "counted": "absent", "counted_on": "2026-11-21"})
+    assert found(ledger, machines) == [("absent", "PC-17", "pc17", "2026-11-21")]
+
+
+def test_5000_machines_are_compared_within_ten_seconds(ledger: Ledger) -> None:
+    asset = put(ledger, "register", PC)
+    assets = [
+        {**asset, "id": f"PC-{n}", "host": f"pc{n}", "serial": str(n), "counted_on": "2026-11-20"} for n in range(5000)
+    ]
+    chosen = [f"package{n}" for n in range(100)]
+    machines = {f"pc{n}": seen([*chosen, f"own{n}"], [f"/opt/tool{n}/run"]) for n in range(10, 5010)}
+    begun = time.monotonic()
+    result = compare(assets, machines, TODAY, Options(["package*"], ["/opt/*"]))
+    assert time.monotonic() - begun < 10
+    assert len(result.of("unapproved_software")) == 5000
+    assert len(result.of("unknown_machine")) == len(result.of("missing_machine")) == 10
+    assert len(result.first_seen) == 4990
+
+
+def test_the_page_shows_every_kind_that_there_is(ledger: Ledger) -> None:
+    put(ledger, "register", {**PC, "place": "<script>alert(1)</script>"})
+    result = compare([one.fields for one in ledger.states("assets")], {"web9": None}, TODAY, Options())
+    shown = page(result, ledger.verify("assets"), TODAY)
+    assert "<script>alert(1)" not in shown
+    for kind in ("unknown_machine", "missing_machine", "not_reached", "not_counted"):
+        assert KINDS[kind][0] in shown
+        assert KINDS[kind][1] in shown
+
+
+def tree(root: Path, **files: str) -> Host:
+    """A host whose files are below a folder."""
+    for name, text in files.items():
+        path = root / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, encoding="utf-8")
+    return Host(str(root))
+
+
+MACHINE = {
+    "sys/class/dmi/id/sys_vendor": "Example\n",
+    "sys/class/dmi/id/product_name": "PC 5\n",
+    "sys/class/dmi/id/product_serial": "SN42\x1b[2J\n",
+    "sys/class/dmi/id/board_serial": "Default string\n",
+    "proc/cpuinfo": "processor\t: 0\nmodel name\t: Example  CPU\n\nprocessor\t: 1\nmodel name\t: Example  CPU\n",
+    "proc/meminfo": "MemTotal:        8050000 kB\n",
+    "sys/block/sda/size": "1953525168\n",
+    "sys/block/sda/removable": "0\n",
+    "sys/block/sda/device/model": "DISK 1\n",
+    "sys/block/sda/device/wwid": "naa.5000\n",
+    "sys/block/sdb/size": "60000\n",
+    "sys/block/sdb/removable": "1\n",
+    "sys/block/loop0/size": "9\n",
+    "sys/class/net/eth0/address": "52:54:00:00:00:01\n",
+    "sys/class/net/eth0/addr_assign_type": "0\n",
+    "sys/class/net/eth0/device/vendor": "0x1\n",
+    "sys/class/net/veth0/address": "52:54:00:00:00:02\n",
+}
+
+
+def test_what_a_machine_is_made_of(tmp_path: Path) -> None:
+    host = tree(tmp_path, **MACHINE)
+    assert asset_state.hardware(host) == {
+        "product": "Example PC 5",
+        "serial": "SN42 [2J",
+        "processors": "2 x Example CPU",
+        "memory_mb": "7936",
+        "disks": "DISK 1 1000 GB naa.5000",
+        "addresses": "52:54:00:00:00:01",
+    }
+    assert asset_state.hardware(tree(tmp_path, **{"run/systemd/container": "podman"})) == {}
+
+
+def test_programs_outside_packages(tmp_path: Path) -> None:
+    host = tree(tmp_path, **{"home/a/run": "", "home/a/.hidden/tool": "", "home/a/text": "", "opt/x": ""})
+    for name in ("home/a/run", "home/a/.hidden/tool", "opt/x"):
+        (tmp_path / name).chmod(0o755)
+    (tmp_path / "home/link").symlink_to("/usr/bin")
+    (tmp_path / "home/a/loop").symlink_to(".")
+    found = asset_state.programs(host, ["/home", "/nowhere"], 20)
+    assert found == {"paths": ["/home/a/.hidden/tool", "/home/a/run"], "count": 2, "files": 5, "unfinished": []}
+    (tmp_path / "home/a/\x1b[2J\udcff".encode("utf-8", "surrogateescape").decode("utf-8", "surrogateescape")).touch(
+        0o700
+    )
+    shown = asset_state.programs(host, ["/home"], 20)["paths"]
+    assert json.dumps(shown)
+    assert asset_state.programs(host, ["/home"], 0)["unfinished"] == ["/home"]
