@@ -11,6 +11,7 @@ from typing import Any
 from ansible.errors import AnsibleActionFail
 
 from ..plugin_utils.accounts.pages.document import write_page
+from ..plugin_utils.book_report import made_folder
 from ..plugin_utils.ledger.books import BOOKS
 from ..plugin_utils.ledger.interchange.export import write_states
 from ..plugin_utils.ledger_action import CHANGE_ARGUMENTS, LedgerAction, plain
@@ -89,11 +90,7 @@ def _check_day(name: str, value: str) -> None:
 
 def _written(arguments: Mapping[str, Any], states: Sequence[Any], content: str) -> list[str]:
     """Write the report and the lists, readable by nobody else."""
-    folder = os.path.abspath(arguments["directory"])
-    try:
-        os.makedirs(folder, mode=0o700, exist_ok=True)
-    except OSError as error:
-        raise AnsibleActionFail("%s: %s" % (folder, error.strerror)) from None
+    folder = made_folder(arguments["directory"])
     files = [os.path.join(folder, "log_findings." + form) for form in ("html", "csv", "xlsx")]
     write_page(files[0], content)
     for path, form in zip(files[1:], ("csv", "xlsx"), strict=True):

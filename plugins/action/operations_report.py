@@ -12,6 +12,7 @@ from typing import Any
 from ansible.errors import AnsibleActionFail
 
 from ..plugin_utils.accounts.pages.document import write_page
+from ..plugin_utils.book_report import made_folder
 from ..plugin_utils.journal.entries import asked
 from ..plugin_utils.journal.opening import CURRENT
 from ..plugin_utils.journal.reading import between
@@ -159,11 +160,7 @@ def _written(
     arguments: Mapping[str, Any], found: Month, states: Sequence[State], verification: Verification
 ) -> list[str]:
     """Write the pages and lists, readable by nobody else."""
-    folder = os.path.abspath(arguments["directory"])
-    try:
-        os.makedirs(folder, mode=0o700, exist_ok=True)
-    except OSError as error:
-        raise AnsibleActionFail("%s: %s" % (folder, error.strerror)) from None
+    folder = made_folder(arguments["directory"])
     stem = os.path.join(folder, "operations-" + found.name)
     history = os.path.join(folder, "releases-" + found.name)
     mine = [state for state in states if state.fields["at"][:7] == found.name]

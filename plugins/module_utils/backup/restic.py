@@ -456,9 +456,16 @@ class Restic:
         Args:
             snapshot: its id.
             folders: directories to tell of, with all that is below them; without any, all.
+
+        Raises:
+            BackupError: there is no such snapshot.
         """
         words = ["ls", "--no-lock", *(["--recursive"] if folders else []), snapshot, *folders]
-        nodes = [node for node in _lines(self.run(*words, "--json")) if node.get("struct_type") == "node"]
+        lines = list(_lines(self.run(*words, "--json")))
+        # restic 0.14 passes by a snapshot that is not there, and ends as if all were well.
+        if not any(line.get("struct_type") == "snapshot" for line in lines):
+            raise BackupError("there is no snapshot %s" % snapshot)
+        nodes = [line for line in lines if line.get("struct_type") == "node"]
         if any("\ufffd" in node["path"] for node in nodes):
             exact = _exact(self.run(*words), [("", node["path"]) for node in nodes], "%s")
             for node, (_, path) in zip(nodes, exact):
