@@ -41,6 +41,7 @@ class ActionModule(LedgerAction):
                 **CHANGE_ARGUMENTS,
             }
         )
+        self.check_settings(variables, "assets")
         options = _options(arguments)
         machines = _seen(arguments["results"], variables)
         day, files = self.today(), []

@@ -366,6 +366,10 @@ TYPES: dict[str, tuple[str, Callable[[Any], bool]]] = {
             isinstance(v, list) and all(isinstance(p, str) and re.fullmatch(r"(?:/[A-Za-z0-9_.:+@-]+)+", p) for p in v)
         ),
     ),
+    "path_patterns": (
+        "a list of absolute paths, in which * stands for anything",
+        lambda v: isinstance(v, list) and all(isinstance(p, str) and re.fullmatch(ABSOLUTE, p) for p in v),
+    ),
     "utilities": (
         "a list of classes (compilers, debuggers, network, mounting, system) and absolute paths",
         lambda v: (

@@ -28,7 +28,7 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def compared(machine: Machine, place: Path, *more: str, **variables: Any) -> list[str]:
     """The lines of the findings."""
-    given = {"kijun_assets_directory": str(place), "kijun_assets_language": "en", **variables}
+    given = {"assets_directory": str(place), "assets_language": "en", **variables}
     done = machine.playbook("assets", "-e", json.dumps(given), *more)
     assert done.returncode == 0, done.stdout + done.stderr
     if not (place / "findings.csv").exists():
@@ -36,6 +36,7 @@ def compared(machine: Machine, place: Path, *more: str, **variables: Any) -> lis
     return (place / "findings.csv").read_text(encoding="utf-8-sig").splitlines()[1:]
 
 
+@pytest.mark.control("AST-01", "AST-02", "AST-03")
 def test_a_host_is_held_against_the_book(machine: Machine, place: Path) -> None:
     host = machine.name
     assert compared(machine, place, "--check") == [], "check mode writes nothing"
@@ -63,17 +64,17 @@ def test_a_host_is_held_against_the_book(machine: Machine, place: Path) -> None:
         ledger.append(
             "assets", [change_of(number, entry, "id") for number, entry in enumerate((asset, count), 1)], "awx"
         )
-    assert compared(machine, place, kijun_assets_count_days=1800) == []
+    assert compared(machine, place, assets_count_days=1800) == []
     sheet = (place / "count.csv").read_text(encoding="utf-8-sig")
     assert f"SRV-1,in_use,server,{host}" in sheet
 
     software = "Software that nobody approved"
     machine.ok(f"mkdir -p {Path(PROGRAM).parent} && printf '#!/bin/sh\\n' > {PROGRAM} && chmod 755 {PROGRAM}")
     try:
-        settings = {"kijun_assets_count_days": 1800, "kijun_assets_approved_programs": ["/[!o]*"]}
-        first = compared(machine, place, kijun_assets_approved_software=[], **settings)
+        settings = {"assets_count_days": 1800, "assets_approved_programs": ["/srv/*"]}
+        first = compared(machine, place, assets_approved_software=["no-such-package"], **settings)
         chosen = [line.split(",")[-1] for line in first if line.startswith(software)]
-        said = compared(machine, place, kijun_assets_approved_software=[*chosen[1:], "opnssh-server"], **settings)
+        said = compared(machine, place, assets_approved_software=[*chosen[1:], "opnssh-server"], **settings)
     finally:
         machine.ok(f"rm -r {Path(PROGRAM).parent}")
     assert [line for line in said if line.startswith(software)] == [f"{software},SRV-1,{host},{chosen[0]}"]
@@ -83,14 +84,12 @@ def test_a_host_is_held_against_the_book(machine: Machine, place: Path) -> None:
 
 def test_wrong_settings_are_refused(machine: Machine, place: Path) -> None:
     for given, words in (
-        ({"kijun_assets_portable_count_days": 365}, "portable_count_days is 365; it must be from 1 to less than"),
-        ({"kijun_assets_count_days": 0}, "count_days is 0; it must be from 1 to 1830 (clause SM-5-2a)"),
-        (
-            {"kijun_assets_trees": ["home"], "kijun_assets_approved_programs": []},
-            "trees has 'home'; it must be an absolute path (clause SM-4.2.3-1)",
-        ),
+        ({"assets_portable_count_days": 365}, "portable_count_days is 365; it must be from 1 to less than"),
+        ({"assets_count_days": 0}, "assets_count_days is 0; it must be a whole number from 2 to 1830 (clause SM-5-2a)"),
+        ({"assets_trees": ["home"]}, "assets_trees is ['home']; it must be a list of absolute paths"),
+        ({"assets_approved_software": ["vim; rm"]}, "it must be a list of packages, in whose names * stands for"),
     ):
-        done = machine.playbook("assets", "-e", json.dumps({"kijun_assets_directory": str(place), **given}))
+        done = machine.playbook("assets", "-e", json.dumps({"assets_directory": str(place), **given}))
         assert done.returncode != 0
         assert words in " ".join(done.stdout.split()), done.stdout
         assert not place.exists()
