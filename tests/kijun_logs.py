@@ -115,18 +115,21 @@ def assert_whole(found: list[int], count: int) -> None:
     assert first == sorted(first), "not in the order in which they were written"
 
 
-def auditor(folder: Path, monkeypatch: pytest.MonkeyPatch, area: str) -> Callable[[Machine], dict[str, str]]:
+def auditor(folder: Path, monkeypatch: pytest.MonkeyPatch, area: str) -> Callable[..., dict[str, str]]:
     """What audits a host's controls of one area, and tells each one's verdict.
 
     Args:
         folder: where the reports go.
         monkeypatch: the test's.
-        area: the controls' area.
+        area: the controls' area, or their ids with commas between.
+
+    Returns:
+        What takes the host and further arguments of ansible-playbook.
     """
 
-    def audit(host: Machine) -> dict[str, str]:
+    def audit(host: Machine, *arguments: str) -> dict[str, str]:
         monkeypatch.setenv("KIJUN_REPORT_DIR", str(folder))
-        done = host.playbook("audit", "--tags", area)
+        done = host.playbook("audit", "--tags", area, *arguments)
         assert done.returncode == 0, done.stdout + done.stderr
         record = json.loads((folder / "latest" / "hosts" / f"{host.name}.json").read_text(encoding="utf-8"))
         return {control["id"]: control["verdict"] for control in record["controls"]}

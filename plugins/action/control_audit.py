@@ -35,6 +35,7 @@ SHIPPED = (
     *("host_accounts/%s.py" % name for name in READERS),
     "malware/__init__.py",
     "malware/clamd.py",
+    "malware_mirror/__init__.py",
 )
 """What runs on the host, below plugins/module_utils."""
 

@@ -6,10 +6,10 @@ from __future__ import annotations
 import base64
 import datetime
 import json
+import lzma
 import subprocess
 import sys
 import zipfile
-import zlib
 from collections.abc import Callable
 from io import BytesIO
 from pathlib import Path
@@ -166,7 +166,7 @@ def test_the_hosts_part_runs_alone_from_memory() -> None:
 
 
 def test_every_reader_travels() -> None:
-    packed = zlib.decompress(base64.b64decode(host_python.archive(control_audit.SHIPPED)))
+    packed = lzma.decompress(base64.b64decode(host_python.archive(control_audit.SHIPPED)))
     with zipfile.ZipFile(BytesIO(packed)) as archive:
         names = set(archive.namelist())
     folder = Path(auditor.__file__).parent
@@ -177,6 +177,7 @@ def test_every_reader_travels() -> None:
         "certificates.py",
         "malware/__init__.py",
         "malware/clamd.py",
+        "malware_mirror/__init__.py",
         "verdict.py",
         *(f"facts/{path.name}" for path in folder.glob("facts/*.py")),
         *(f"host_accounts/{reader}.py" for reader in accounts_state.READERS),

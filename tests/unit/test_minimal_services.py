@@ -191,7 +191,7 @@ def literal(module: str, key: str) -> list[tuple[str, str]]:
 )
 def test_what_kijuns_own_roles_bring_is_no_surprise(module: str, key: str, lists: list[str]) -> None:
     patterns = [pattern for name in lists for pattern in KNOWN[name]] + [
-        pattern for needed in ("database", "log_server") for pattern in CLASSES[needed]["along"]
+        pattern for needed in ("antimalware_mirror", "database", "log_server") for pattern in CLASSES[needed]["along"]
     ]
     wanted = [
         (role, name)
