@@ -175,6 +175,7 @@ def hosts(both: bool) -> tuple[Part, ...]:
             host=one("server13"),
         ),
         pytest("ledger-server", "behaviour/test_ledger_server.py", "--lab-hosts=server12,ledger", lab=10),
+        pytest("incidents", "behaviour/test_incidents.py", "--lab-hosts=server13", lab=41),
         molecule("accounts", lab=8),
         pytest("server-baseline", "faults/test_server_baseline.py", *(() if both else ("-k", "not killed")), lab=12),
         molecule("authentication", 1, one("server12")),
@@ -188,10 +189,7 @@ def hosts(both: bool) -> tuple[Part, ...]:
 
 LAB: tuple[Part, ...] = (pytest("lab", "lab", lab=6),)
 HOSTS: list[tuple[Part, ...]] = [LAB, hosts(both=False)]
-FURTHER: tuple[Part, ...] = (pytest("incidents", "behaviour/test_incidents.py", "--lab-hosts=server13", lab=41),)
-"""What `make test` has no time for: it takes more than an hour without it. Asked for by name, or with `both`."""
-
-BOTH: list[tuple[Part, ...]] = [(*FURTHER, *hosts(both=True))]
+BOTH: list[tuple[Part, ...]] = [hosts(both=True)]
 """Both releases everywhere, thirty killed runs, a million records, and what is left out otherwise: three hours."""
 
 ALL: list[tuple[Part, ...]] = [*FAST, *HOSTS]
