@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import io
 import os
 from collections.abc import Mapping
 from typing import Any
@@ -11,11 +10,10 @@ from typing import Any
 from ansible.errors import AnsibleActionFail
 
 from ..plugin_utils.accounts.pages.document import write_page
-from ..plugin_utils.assets import KINDS, Compared, Options, compare, page
+from ..plugin_utils.assets import KINDS, Options, compare, page, table
 from ..plugin_utils.book_report import made_folder
 from ..plugin_utils.ledger.book import Change
 from ..plugin_utils.ledger.books import BOOKS
-from ..plugin_utils.ledger.interchange.csv_file import write_csv
 from ..plugin_utils.ledger.interchange.export import write_states
 from ..plugin_utils.ledger_action import CHANGE_ARGUMENTS, LedgerAction
 
@@ -63,7 +61,7 @@ class ActionModule(LedgerAction):
                 folder = made_folder(arguments["directory"])
                 files = [os.path.join(folder, name) for name in ("assets.html", "findings.csv", "count.csv")]
                 write_page(files[0], page(found, verification, day))
-                write_page(files[1], _csv(found, arguments["language"]))
+                write_page(files[1], table(found, arguments["language"]))
                 write_states(files[2], BOOKS[BOOK], states, "csv", arguments["language"])
         if not verification.ok:
             reason = "the book of assets was altered: event %s: %s" % (verification.broken_at, verification.reason)
@@ -105,13 +103,3 @@ def _seen(register: str, variables: Mapping[str, Any]) -> dict[str, Any]:
         told = variables["hostvars"][host].get(register) or {}
         seen[host] = None if told.get("failed") or told.get("unreachable") else told.get("state")
     return seen
-
-
-def _csv(found: Compared, language: str) -> bytes:
-    """The findings as a table."""
-    column = ("en", "ja").index(language)
-    headings = (("Finding", "区分"), ("Asset", "資産番号"), ("Host", "ホスト"), ("What differs", "内容"))
-    rows = [(KINDS[one.kind][column], one.asset, one.host, one.said) for one in found.findings]
-    table = io.BytesIO()
-    write_csv(table, [words[column] for words in headings], rows)
-    return table.getvalue()

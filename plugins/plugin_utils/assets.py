@@ -6,6 +6,7 @@ from __future__ import annotations
 import datetime
 import fnmatch
 import functools
+import io
 import re
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
@@ -16,6 +17,7 @@ from .accounts.pages.document import Column, Document, Table, render
 from .accounts.pages.ledger import verified
 from .ledger.books.assets import HARDWARE, MACHINES, Assets
 from .ledger.engine import Verification
+from .ledger.interchange.csv_file import write_csv
 
 Fields = Mapping[str, Any]
 
@@ -39,7 +41,9 @@ KINDS = {
 }
 """Kind of finding -> what it says, in the order in which a reader wants to see it."""
 
-REMINDERS = frozenset({"not_reached", "not_looked_at", "idle_approval"})
+TITLE = ("Hardware and licences compared with the ledger", "情報機器・ライセンス照合結果")
+
+REMINDERS = frozenset({"not_reached", "not_looked_at", "idle_approval", "not_seen", "not_told"})
 """Kinds that say that something is not known, or to be tidied up."""
 
 
@@ -239,17 +243,25 @@ def _licences(found: Compared, there: Iterable[Fields], answered: Mapping[str, F
             ]
 
 
-def page(found: Compared, verification: Verification, day: datetime.date) -> str:
+def page(
+    found: Compared,
+    verification: Verification,
+    day: datetime.date,
+    kinds: Mapping[str, tuple[str, str]] = KINDS,
+    title: tuple[str, str] = TITLE,
+) -> str:
     """The findings as HTML.
 
     Args:
         found: what came of comparing.
         verification: how verifying the book's chain ended.
         day: the day of judgement.
+        kinds: kind of finding -> what it says.
+        title: of the page.
     """
-    columns = (Column("field_id", "name"), Column("field_host"), Column("said", "text", "wide"))
-    numbers = {kind: len(found.of(kind)) for kind in KINDS}
-    tones = {kind: "error" if kind in REMINDERS else "fail" for kind in KINDS}
+    columns = (Column("field_id", "name"), Column("what"), Column("said", "text", "wide"))
+    numbers = {kind: len(found.of(kind)) for kind in kinds}
+    tones = {kind: "error" if kind in REMINDERS else "fail" for kind in kinds}
     return render(
         Document(
             key="assets_compared",
@@ -260,20 +272,41 @@ def page(found: Compared, verification: Verification, day: datetime.date) -> str
                 ("ledger_count", str(verification.count)),
                 ("ledger_head", verification.head),
             ],
-            tiles=[(tones[kind] if numbers[kind] else "", kind, numbers[kind]) for kind in KINDS],
+            tiles=[(tones[kind] if numbers[kind] else "", kind, numbers[kind]) for kind in kinds],
             notices=[verified(verification)],
             tables=[
                 Table(kind, columns, [[one.asset or None, one.host, one.said] for one in found.of(kind)])
-                for kind in KINDS
+                for kind in kinds
                 if numbers[kind]
             ],
             words={
-                **KINDS,
-                "assets_compared": ("Hardware and licences compared with the ledger", "情報機器・ライセンス照合結果"),
-                "machines": ("Machines that answered", "応答した機器"),
+                **kinds,
+                "assets_compared": title,
+                "machines": ("Machines and devices that were compared", "照合した機器"),
+                "what": ("Host or serial", "ホスト・シリアル番号"),
                 "said": ("What differs", "内容"),
                 "field_id": Assets.headings["id"],
-                "field_host": Assets.headings["host"],
             },
         )
     )
+
+
+def table(found: Compared, language: str, kinds: Mapping[str, tuple[str, str]] = KINDS) -> bytes:
+    """The findings as CSV.
+
+    Args:
+        found: what came of comparing.
+        language: en or ja.
+        kinds: kind of finding -> what it says.
+    """
+    column = ("en", "ja").index(language)
+    headings = (
+        ("Finding", "区分"),
+        ("Asset", "資産番号"),
+        ("Host or serial", "ホスト・シリアル番号"),
+        ("What differs", "内容"),
+    )
+    rows = [(kinds[one.kind][column], one.asset, one.host, one.said) for one in found.findings]
+    content = io.BytesIO()
+    write_csv(content, [words[column] for words in headings], rows)
+    return content.getvalue()

@@ -14,10 +14,11 @@ import pytest
 from ansible_collections.kijun.baseline.plugins.module_utils import asset_state
 from ansible_collections.kijun.baseline.plugins.module_utils.facts.host import Host
 from ansible_collections.kijun.baseline.plugins.plugin_utils.assets import KINDS, Options, compare, page
+from ansible_collections.kijun.baseline.plugins.plugin_utils.assets_devices import compare_devices, read_export
 from ansible_collections.kijun.baseline.plugins.plugin_utils.ledger import migrate
 from ansible_collections.kijun.baseline.plugins.plugin_utils.ledger.book import Change
 from ansible_collections.kijun.baseline.plugins.plugin_utils.ledger.engine import Ledger
-from ansible_collections.kijun.baseline.plugins.plugin_utils.ledger.errors import Refused
+from ansible_collections.kijun.baseline.plugins.plugin_utils.ledger.errors import LedgerError, Refused
 
 NOW = datetime.datetime(2026, 11, 21, 3, 0, tzinfo=datetime.UTC)
 TODAY = NOW.date()
@@ -295,3 +296,91 @@ def test_programs_outside_packages(tmp_path: Path) -> None:
     shown = asset_state.programs(host, ["/home"], 20)["paths"]
     assert json.dumps(shown)
     assert asset_state.programs(host, ["/home"], 0)["unfinished"] == ["/home"]
+
+
+PHONE = {"kind": "phone", "serial": "SN1", "owner": "sales", "user": "Operator1", "place": "carried", "portable": True}
+
+
+def listed(*devices: dict[str, Any], **changed: Any) -> list[dict[str, Any]]:
+    """Devices of an export."""
+    right = {"user": "operator1", "encrypted": True, "passcode": True, "security_chip": True, "lock_seconds": 60}
+    right |= {"cloud_sync": False, "last_seen": "2026-11-20", **changed}
+    return [{"row": number, "serial": "sn1", **right, **device} for number, device in enumerate(devices, 2)]
+
+
+@pytest.mark.parametrize(
+    ("changed", "kind", "said"),
+    [
+        ({"encrypted": False}, "not_encrypted", ""),
+        ({"passcode": False}, "no_passcode", ""),
+        ({"security_chip": False}, "no_chip", ""),
+        ({"cloud_sync": True}, "cloud_sync", ""),
+        ({"lock_seconds": 61}, "slow_lock", "61 seconds"),
+        ({"lock_seconds": 0}, "slow_lock", "never"),
+        ({"user": "operator2"}, "other_user", "operator2, in the ledger Operator1"),
+        ({"last_seen": "2026-10-21"}, "not_seen", "2026-10-21"),
+        ({"encrypted": None, "user": None}, "not_told", "user, encrypted"),
+    ],
+)
+def test_what_is_wrong_with_a_device(ledger: Ledger, changed: dict[str, Any], kind: str, said: str) -> None:
+    asset = put(ledger, "register", {**PHONE, "take_out": True}, key="PH-1")
+    assert compare_devices([asset], listed({}), TODAY).findings == []
+    found = compare_devices([asset], listed(changed), TODAY)
+    assert [tuple(one) for one in found.findings] == [(kind, "PH-1", "sn1", said)]
+
+
+def test_devices_and_the_book_know_the_same_ones(ledger: Ledger) -> None:
+    assets = [put(ledger, "register", {**PHONE, "serial": f"SN{n}"}, key=f"PH-{n}") for n in range(1, 4)]
+    assets[1] = put(ledger, "lose", {"reason": "left in a train"}, key="PH-2")
+    devices = listed({}, {"serial": "SN2"}, {"serial": "SN9"}, {"serial": "SN9"})
+    found = compare_devices(assets, devices, TODAY)
+    assert found.machines == 3
+    assert [tuple(one) for one in found.findings] == [
+        ("unknown_device", "", "SN9", "operator1"),
+        ("missing_device", "PH-3", "SN3", "Operator1"),
+        ("other_status", "PH-2", "SN2", "lost"),
+        ("listed_twice", "", "SN9", "row 5"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "columns", "message"),
+    [
+        ("Serial\nSN1\n", {"serial": "Serial", "user": "User"}, r"has no column User \(user\); it has Serial"),
+        ("Serial\nSN1\n", {"serial": "Serial", "colour": "C"}, "columns has colour; it must name"),
+        ("Serial\nSN1\n", {}, "columns has no serial"),
+        (
+            "Serial,Lock\nSN1,soon\n",
+            {"serial": "Serial", "lock_seconds": "Lock"},
+            "row 2: Lock is 'soon'; it must be a",
+        ),
+        (
+            "Serial,Seen\nSN1,20th\n",
+            {"serial": "Serial", "last_seen": "Seen"},
+            "row 2: Seen is '20th'; it must be a date",
+        ),
+        ("Serial,Enc\nSN1,so\n", {"serial": "Serial", "encrypted": "Enc"}, "row 2: Enc is 'so'; known are"),
+        ("Serial,User\n,x\n", {"serial": "Serial", "user": "User"}, "row 2: Serial is empty"),
+        ("", {"serial": "Serial"}, "the file is empty"),
+        ("Serial\nSN\x001\n", {"serial": "Serial"}, "control character U\\+0000"),
+    ],
+)
+def test_an_export_that_is_not_understood_is_refused(text: str, columns: dict[str, str], message: str) -> None:
+    with pytest.raises(LedgerError, match=message):
+        read_export(text.encode(), columns)
+
+
+def test_an_export_is_read_whatever_program_made_it() -> None:
+    columns = {"serial": "serial number", "encrypted": "暗号化", "last_seen": "Seen", "lock_seconds": "Lock"}
+    text = "Serial Number\t暗号化\tSeen\tLock\nSN1\tはい\t2026/11/20 09:00\t60\nSN2\t\t\t\n"
+    expected = [
+        {"row": 2, "serial": "SN1", "encrypted": True, "last_seen": "2026-11-20", "lock_seconds": 60},
+        {"row": 3, "serial": "SN2", "encrypted": None, "last_seen": None, "lock_seconds": None},
+    ]
+    for content in (
+        text.encode(),
+        text.encode("utf-16"),
+        text.encode("cp932"),
+        text.replace("\t", ";").encode("utf-8-sig"),
+    ):
+        assert read_export(content, columns) == expected

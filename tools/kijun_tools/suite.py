@@ -97,7 +97,15 @@ APART = ("test_guard", "test_server_baseline")
 """What of tests/faults has hosts of its own."""
 
 MODULES = (
-    *("test_accounts_module", "test_assets", "test_config_files", "test_facts", "test_media", "test_modules"),
+    *(
+        "test_accounts_module",
+        "test_assets",
+        "test_assets_devices",
+        "test_config_files",
+        "test_facts",
+        "test_media",
+        "test_modules",
+    ),
     "test_operations_journal",
 )
 """Files of tests/behaviour that are about no role; the roles' attacks are run by molecule."""
