@@ -50,7 +50,7 @@ EXAMPLES = r"""
 - name: Ask for an account
   kijun.baseline.account_ledger:
     entries:
-      - login: tanaka
+      - login: operator2
         action: request
         person: Sample Person
         department: development
@@ -58,15 +58,15 @@ EXAMPLES = r"""
         groups: [adm]
         sudo: [restart-web]
         justification: Operates the web servers
-        requester: suzuki
+        requester: operator1
         ticket: REQ-1001
-        ssh_keys: ["{{ lookup('ansible.builtin.file', 'tanaka.pub') }}"]
+        ssh_keys: ["{{ lookup('ansible.builtin.file', 'operator2.pub') }}"]
   run_once: true
 
 - name: Approve it
   kijun.baseline.account_ledger:
     entries:
-      - {login: tanaka, action: approve, approver: kato, ticket: REQ-1001}
+      - {login: operator2, action: approve, approver: manager1, ticket: REQ-1001}
   run_once: true
 """
 
@@ -76,7 +76,7 @@ events:
   returned: success
   type: list
   elements: dict
-  sample: [{login: tanaka, action: request, version: 1, sequence: 1}]
+  sample: [{login: operator2, action: request, version: 1, sequence: 1}]
 accounts:
   description: The accounts that changed, as they are then, by login name.
   returned: success

@@ -53,8 +53,8 @@ EXAMPLES = r"""
 
 - name: What happened to an account?
   kijun.baseline.account_ledger_info:
-    where: {login: tanaka}
-    history: {key: tanaka}
+    where: {login: operator2}
+    history: {key: operator2}
 """
 
 RETURN = r"""

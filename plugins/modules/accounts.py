@@ -122,12 +122,12 @@ EXAMPLES = r"""
 - name: Give a person an account, and lock another's
   kijun.baseline.accounts:
     accounts:
-      - login: tanaka
+      - login: operator2
         person: Sample Person
         groups: [adm]
         sudo: ["ALL=(root) /usr/bin/systemctl restart nginx"]
-        keys: ["ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIEXAMPLEEXAMPLEEXAMPLEEXAMPLEEXAMPLEEXAMPLE12 tanaka"]
-      - login: suzuki
+        keys: ["ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIEXAMPLEEXAMPLEEXAMPLEEXAMPLEEXAMPLEEXAMPLE12 operator2"]
+      - login: operator1
         state: locked
 """
 
@@ -137,12 +137,12 @@ created:
   returned: success
   type: list
   elements: str
-  sample: [tanaka]
+  sample: [operator2]
 changed_accounts:
   description: Account to what changed of it.
   returned: success
   type: dict
-  sample: {suzuki: [password, expires, keys]}
+  sample: {operator1: [password, expires, keys]}
 locked:
   description: Accounts that were locked.
   returned: success
@@ -162,7 +162,7 @@ sessions_ended:
   description: Account to the number of its processes that were ended.
   returned: success
   type: dict
-  sample: {suzuki: 3}
+  sample: {operator1: 3}
 files:
   description: Files that were put in place together.
   returned: success

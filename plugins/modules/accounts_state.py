@@ -40,7 +40,7 @@ EXAMPLES = r"""
   kijun.baseline.accounts_state:
     weak: {tries: 40, seconds: 20}
     people:
-      tanaka: {person: Sample Person, department: Sales}
+      operator2: {person: Sample Person, department: Sales}
   register: found
 """
 

@@ -59,14 +59,14 @@ EXAMPLES = r"""
         reason: the vendor's software retries with an old password
         measure: only the batch server may connect to it
         valid_until: "2026-12-31"
-        requester: suzuki
+        requester: operator1
         ticket: REQ-1042
   run_once: true
 
 - name: Approve it
   kijun.baseline.exception_ledger:
     entries:
-      - {id: EXC-2026-014, action: approve, approver: kato, ticket: REQ-1042}
+      - {id: EXC-2026-014, action: approve, approver: manager1, ticket: REQ-1042}
   run_once: true
 """
 

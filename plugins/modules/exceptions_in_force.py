@@ -46,7 +46,7 @@ ansible_facts:
           hosts: [app1.example.com]
           from: "2026-11-01"
           until: "2026-12-31"
-          approver: kato
+          approver: manager1
           reason: the vendor's software retries with an old password
           measure: only the batch server may connect
           ticket: REQ-1042

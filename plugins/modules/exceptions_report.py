@@ -56,7 +56,7 @@ in_force:
       hosts: [app1.example.com]
       valid_until: "2026-12-31"
       review_on: "2026-12-31"
-      approver: kato
+      approver: manager1
       reason: the vendor's software retries with an old password
 expiring:
   description: Of these, those that end within 14 days.

@@ -61,7 +61,7 @@ unresolved:
     - id: pc17.example.com-9b1f0c2f6f2f7b0a
       status: open
       host: pc17.example.com
-      summary: Eicar-Test-Signature in /home/suzuki/eicar.com
+      summary: Eicar-Test-Signature in /home/operator1/eicar.com
       found_at: "2026-11-21T03:00:00Z"
       sha256: 275a021bbfb6489e54d471899f7db9d1663fc695ec2fe2a2c4538aabf651fd0f
       host_action: quarantined

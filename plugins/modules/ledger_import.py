@@ -85,7 +85,7 @@ added:
   returned: success
   type: list
   elements: str
-  sample: [tanaka]
+  sample: [operator2]
 updated:
   description: The entries that changed.
   returned: success
@@ -98,7 +98,7 @@ problems:
   type: list
   elements: dict
   sample:
-    - {row: 3, key: tanaka, field: hosts, value: web09, reason: is no host or group of the inventory}
+    - {row: 3, key: operator2, field: hosts, value: web09, reason: is no host or group of the inventory}
 checkpoint:
   description: What the book's chain is now.
   returned: when something was written

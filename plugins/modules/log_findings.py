@@ -83,7 +83,7 @@ open:
       severity: high
       title_en: Five failed logins of an account within five minutes
       title_ja: 5分間に5回の認証失敗(アカウント)
-      group: {sender: web1.example.com, user: suzuki}
+      group: {sender: web1.example.com, user: operator1}
       first: "2026-11-21T03:00:00Z"
       last: "2026-11-21T03:01:40Z"
       count: 7

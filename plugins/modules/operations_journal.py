@@ -61,8 +61,8 @@ EXAMPLES = r"""
         outcome: ok
         summary: the new release of the shop
         ticket: CHG-1042
-        implementer: suzuki
-        confirmer: tanaka
+        implementer: operator1
+        confirmer: operator2
         details: {before: 1f0c2f6f, after: 2b7d9a01}
   run_once: true
 
@@ -72,7 +72,7 @@ EXAMPLES = r"""
       - id: error-9d1b2c7f0a31
         action: correct
         resolution: the unit's memory limit was too low; it was doubled (CHG-1043)
-        resolved_by: suzuki
+        resolved_by: operator1
   run_once: true
 """
 

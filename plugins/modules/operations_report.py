@@ -79,7 +79,7 @@ EXAMPLES = r"""
 - name: Take down that it was inspected
   kijun.baseline.operations_report:
     month: "2026-11"
-    inspection: {by: kato, outcome: accepted, note: two errors were followed up with the operators}
+    inspection: {by: manager1, outcome: accepted, note: two errors were followed up with the operators}
 """
 
 RETURN = r"""

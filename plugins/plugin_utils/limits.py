@@ -331,7 +331,7 @@ TYPES: dict[str, tuple[str, Callable[[Any], bool]]] = {
         lambda v: isinstance(v, str) and re.fullmatch(r"(?:[0-9]{4}-(?:0[1-9]|1[0-2]))?", v) is not None,
     ),
     "inspection": (
-        "empty, or who inspected and how it ended, such as {by: kato, outcome: accepted, note: ..., orders: [...]}",
+        "empty, or who inspected and how it ended, such as {by: manager1, outcome: accepted, note: ..., orders: [...]}",
         lambda v: (
             isinstance(v, dict) and (not v or {"by", "outcome"} <= v.keys() <= {"by", "outcome", "note", "orders"})
         ),

@@ -102,7 +102,7 @@ def _entries(host: str) -> str:
         fields = f"person: Person {number}, department: development, hosts: [{host}], justification: measured"
         rights = "groups: [adm], sudo: [restart-web], password: false"
         lines += [
-            f"  - {{{common}, action: request, requester: suzuki, {fields}, {rights}}}",
-            f"  - {{{common}, action: approve, approver: kato}}",
+            f"  - {{{common}, action: request, requester: operator1, {fields}, {rights}}}",
+            f"  - {{{common}, action: approve, approver: manager1}}",
         ]
     return "\n".join(lines) + "\n"

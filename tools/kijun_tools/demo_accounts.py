@@ -11,7 +11,7 @@ from pathlib import Path
 import pyrage
 from kijun_lab import identity
 
-LOGIN = "tanaka"
+LOGIN = "operator2"
 ROGUE = "backdoor"
 HOSTS = ("server12", "server13", "client13")
 RIGHTS = {"sudo": ["restart-web"], "groups": ["users"]}
@@ -59,7 +59,7 @@ class Accounts:
                 "department": "development",
                 "hosts": list(HOSTS),
                 "justification": "Operates the web servers",
-                "requester": "suzuki",
+                "requester": "operator1",
                 "ticket": "REQ-1001",
                 "ssh_keys": [self.key.with_suffix(".pub").read_text(encoding="utf-8").strip()],
                 **RIGHTS,
@@ -68,7 +68,7 @@ class Accounts:
 
     def approve(self) -> None:
         """Somebody else approves it."""
-        self.enter({"login": LOGIN, "action": "approve", "approver": "kato", "ticket": "REQ-1001"})
+        self.enter({"login": LOGIN, "action": "approve", "approver": "manager1", "ticket": "REQ-1001"})
 
     def leave(self) -> None:
         """The person leaves."""

@@ -60,8 +60,8 @@ class Change:
         self._bad.write_text(json.dumps([play], indent=2), "utf-8")
         said = {
             "kijun_change_ticket": "CHG-1042",
-            "kijun_change_implementer": "suzuki",
-            "kijun_change_confirmer": "kato",
+            "kijun_change_implementer": "operator1",
+            "kijun_change_confirmer": "manager1",
             "kijun_change_impact": "the host's clock is not followed for a moment",
             "kijun_change_dangers": "the time service may not start again",
             "kijun_change_way_back": "taken back by itself",

@@ -30,7 +30,7 @@ class Problem(NamedTuple):
     clause: str = ""
 
     def __str__(self) -> str:
-        """One line: ``row 3: tanaka: hosts 'web09': no such host (clause GL-2.1-1)``."""
+        """One line: ``row 3: operator2: hosts 'web09': no such host (clause GL-2.1-1)``."""
         place = "" if self.row is None else "row %d: " % self.row
         clause = " (clause %s)" % self.clause if self.clause else ""
         return "%s%s: %s %r: %s%s" % (place, _name(self.key), _name(self.field), self.value, self.reason, clause)
