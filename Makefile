@@ -19,7 +19,7 @@ bootstrap: ## install what a fresh machine lacks: Debian packages and .venv
 	tools/bootstrap
 	@touch $@
 
-demo: .venv/installed ## lab up, audit, site, audit, site again, an attack, a bad change taken back; then the reports
+demo: .venv/installed ## lab up, audit, site, audit, site again, an attack, a bad change taken back, malware; then the reports
 	tools/demo
 
 demo-down: ## remove everything that the demo made

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The main job on real hosts: audit, enforce, audit again, enforce again, attack, break; it leaves reports."""
+"""The main job on real hosts: audit, enforce, audit again, enforce again, attack, break, infect; it leaves reports."""
 
 from __future__ import annotations
 
@@ -19,6 +19,8 @@ from kijun_lab import description, hosts, identity
 from . import outside_auditor
 from .demo_accounts import CHECKPOINTS, HOSTS, LOGIN, ROGUE, Accounts
 from .demo_change import DAMAGE, SERVICE, STATE, Change
+from .demo_malware import HOST as INFECTED
+from .demo_malware import Malware
 
 ROOT = Path(__file__).resolve().parents[2]
 REPORTS = ROOT / "reports" / "demo"
@@ -134,8 +136,13 @@ def on_target(command: str, given: str | None = None) -> None:
 
 def told_by_target(command: str) -> str:
     """What a shell command as root on the attacked host prints; it may fail."""
+    return told_by(TARGET, command)
+
+
+def told_by(host: str, command: str) -> str:
+    """What a shell command as root on a host prints; it may fail."""
     done = subprocess.run(
-        ["lab/lab", "exec", TARGET, "--", "sh", "-c", command],
+        ["lab/lab", "exec", host, "--", "sh", "-c", command],
         cwd=ROOT,
         stdin=subprocess.DEVNULL,
         capture_output=True,
@@ -278,6 +285,34 @@ def break_and_take_back(clock: Clock, change: Change) -> None:
     )
 
 
+def find_and_release(clock: Clock, malware: Malware) -> None:
+    """Malware is blocked, becomes an incident, its host is cut off, and let back by a second person.
+
+    Raises:
+        DemoError: one of these did not come out.
+    """
+    clock.headline(f"Antimalware: {INFECTED} takes signed definitions from an internal server, over TLS")
+    malware.prepare()
+    clock.headline(f"A user of {INFECTED} is sent malware (the vendors' test file), and opens it")
+    said = malware.arrives()
+    print(f"  the user is told: {said}")
+    if "not permitted" not in said:
+        raise DemoError("the file was opened")
+    clock.headline("The find becomes an incident; the host is cut off, scanned whole, and evidence is kept")
+    incident = malware.incident()
+    malware.respond(incident)
+    if not malware.is_cut_off():
+        raise DemoError(f"{INFECTED} is not cut off")
+    clock.headline("Who cut it off does not let it back alone; another person does")
+    malware.ask_for_release(incident)
+    if "another person" not in " ".join(malware.is_refused(incident).split()) or not malware.is_cut_off():
+        raise DemoError(f"{INFECTED} was let back by one person alone")
+    malware.release(incident)
+    if malware.is_cut_off():
+        raise DemoError(f"{INFECTED} was not let back")
+    malware.report(incident)
+
+
 def demo() -> None:
     """Show the whole job.
 
@@ -327,10 +362,11 @@ def demo() -> None:
     attack(lab.hosts[TARGET].address)
     end(clock, accounts)
     break_and_take_back(clock, Change(REPORTS, playbook, failing_playbook))
+    find_and_release(clock, Malware(REPORTS, playbook, failing_playbook, told_by))
     clock.headline(f"Done: all {after['pass']} controls of six hosts hold")
     print(f"Report, before and after: {audited / 'report.html'}")
     print(f"The account ledger: {REPORTS / 'ledger.html'}; hosts against it: {REPORTS / 'reconciliation.html'}")
-    print(f"The operations journal of this month: {REPORTS / 'operations'}")
+    print(f"The operations journal of this month: {REPORTS / 'operations'}; malware: {REPORTS / 'malware'}")
     print("The lab stays up: make lab-status, make lab-shell HOST=server13; make demo-down removes it.")
 
 
