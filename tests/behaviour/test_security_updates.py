@@ -274,6 +274,9 @@ def test_a_slot_that_does_not_run_is_noticed(machine: Machine, audit: Audit) -> 
 
 @pytest.mark.control("UPD-03")
 def test_a_service_that_holds_replaced_code_is_named(machine: Machine, audit: Audit) -> None:
+    # An update that Debian brought out meanwhile, and a slot of the tests before installed, leaves services of its own.
+    machine.ok("/usr/local/lib/kijun/updates record")
+    others = set(record(machine)["replaced_code"])
     library = "/opt/kijuntest/libz.so.1"
     machine.ok(f"mkdir -p /opt/kijuntest && cp -L /usr/lib/x86_64-linux-gnu/libz.so.1 {library}")
     unit = f"[Service]\\nEnvironment=LD_PRELOAD={library}\\nExecStart=/bin/sleep infinity\\n"
@@ -283,12 +286,13 @@ def test_a_service_that_holds_replaced_code_is_named(machine: Machine, audit: Au
         machine.ok(f"cp {library} {library}.new && mv {library}.new {library}; touch /run/reboot-required")
         started = machine.ok("systemctl show -P ActiveEnterTimestamp kijuntest.service")
         machine.ok("/usr/local/lib/kijun/updates record")
-        assert set(record(machine)["replaced_code"]) == {"kijuntest.service", "reboot"}
+        mine = {"kijuntest.service", "reboot"}
+        assert set(record(machine)["replaced_code"]) == others | mine
         assert audit()["UPD-03"]["verdict"] == "pass", "it is still within the deadline"
-        edit(machine, "state['replaced_code'] = {name: t - 2 * days for name, t in state['replaced_code'].items()}")
+        edit(machine, f"for name in {mine - others!r}: state['replaced_code'][name] -= 2 * days")
         machine.ok("/usr/local/lib/kijun/updates record")
         late = found(audit()["UPD-03"])["updates.replaced_code_days"]
-        assert set(late) == {"kijuntest.service", "reboot"}
+        assert set(late) == mine - others
         assert machine.ok("systemctl show -P ActiveEnterTimestamp kijuntest.service") == started
         machine.ok("rm /run/reboot-required; systemctl restart kijuntest.service; /usr/local/lib/kijun/updates record")
         assert audit()["UPD-03"]["verdict"] == "pass"
