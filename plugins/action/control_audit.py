@@ -15,6 +15,7 @@ from ..plugin_utils.controls import (
     check_controls,
     check_expectations,
     choose,
+    collection_controls,
     evidence,
     lists_in_sight,
     reason_not_applicable,
@@ -23,7 +24,7 @@ from ..plugin_utils.controls import (
 from ..plugin_utils.exceptions import of_host
 from ..plugin_utils.exceptions_action import ExceptionsAction
 from ..plugin_utils.filled import Filler, SharingFiller
-from ..plugin_utils.host_python import HostPythonAction
+from ..plugin_utils.host_python import HostPythonAction, archive
 from .accounts_state import READERS
 
 SHIPPED = (
@@ -43,6 +44,11 @@ SENT: tuple[str, ...] = ("id", "expect", "applies_where", "deviation", "sensitiv
 """Fields of a control that the host's part needs."""
 
 FAILING = ("fail", "error")
+
+# Ansible imports this module once, and then forks a worker for each host: what is read and packed here, none of them
+# reads and packs again.
+collection_controls()
+archive(SHIPPED)
 
 
 class ActionModule(HostPythonAction, ExceptionsAction):
