@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import concurrent.futures
+import json
 import os
 import shlex
 import subprocess
@@ -153,3 +154,22 @@ def together(attempt: Callable[[], bool], times: int) -> list[bool]:
     """Make several attempts, eight at a time: a refused one waits for seconds."""
     with concurrent.futures.ThreadPoolExecutor(8) as pool:
         return [future.result() for future in [pool.submit(attempt) for _ in range(times)]]
+
+
+def on_controller(name: str, **variables: Any) -> subprocess.CompletedProcess[str]:
+    """Run a playbook that no host has part in, and that tells nobody of the ledger's state.
+
+    Args:
+        name: of playbooks/, without its ending.
+        variables: further variables.
+    """
+    given = json.dumps({"kijun_ledger_syslog": False, **variables})
+    return subprocess.run(
+        [ANSIBLE_PLAYBOOK, f"playbooks/{name}.yml", "-e", given],
+        cwd=ROOT,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )

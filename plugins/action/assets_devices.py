@@ -48,14 +48,13 @@ class ActionModule(LedgerAction):
                 write_page(files[0], page(found, verification, self.today(), KINDS, TITLE))
                 write_page(files[1], table(found, arguments["language"], KINDS))
         if not verification.ok:
-            reason = "the book of assets was altered: event %s: %s" % (verification.broken_at, verification.reason)
-            result.update(failed=True, msg=reason)
+            result.update(failed=True, msg=verification.complaint("the book of assets"))
         result.update(
             changed=False,
             findings=[
                 {"kind": one.kind, "asset": one.asset, "serial": one.host, "said": one.said} for one in found.findings
             ],
-            numbers={kind: len(found.of(kind)) for kind in KINDS if found.of(kind)},
+            numbers=found.numbers(),
             devices=found.machines,
             files=files,
         )

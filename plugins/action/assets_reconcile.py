@@ -10,7 +10,7 @@ from typing import Any
 from ansible.errors import AnsibleActionFail
 
 from ..plugin_utils.accounts.pages.document import write_page
-from ..plugin_utils.assets import KINDS, Options, compare, page, table
+from ..plugin_utils.assets import Options, compare, page, table
 from ..plugin_utils.book_report import made_folder
 from ..plugin_utils.ledger.book import Change
 from ..plugin_utils.ledger.books import BOOKS
@@ -64,12 +64,11 @@ class ActionModule(LedgerAction):
                 write_page(files[1], table(found, arguments["language"]))
                 write_states(files[2], BOOKS[BOOK], states, "csv", arguments["language"])
         if not verification.ok:
-            reason = "the book of assets was altered: event %s: %s" % (verification.broken_at, verification.reason)
-            result.update(failed=True, msg=reason)
+            result.update(failed=True, msg=verification.complaint("the book of assets"))
         result.update(
             changed=bool(events),
             findings=[one._asdict() for one in found.findings],
-            numbers={kind: len(found.of(kind)) for kind in KINDS if found.of(kind)},
+            numbers=found.numbers(),
             machines=found.machines,
             first_seen=sorted(found.first_seen),
             files=files,

@@ -42,8 +42,7 @@ class ActionModule(LedgerAction):
             verification = ledger.verify(BOOK)
             waiting = [state.fields for state in ledger.states(BOOK) if state.fields["status"] != "resolved"]
         if not verification.ok:
-            reason = "the book of incidents was altered: event %s: %s" % (verification.broken_at, verification.reason)
-            result.update(failed=True, msg=reason)
+            result.update(failed=True, msg=verification.complaint("the book of incidents"))
         result.update(
             changed=bool(events),
             opened=sorted({event.key for event in events}),

@@ -69,8 +69,7 @@ class ActionModule(LedgerAction):
                 arguments, states, page(states, reviews, verification, arguments["first"], arguments["last"])
             )
         if not verification.ok:
-            reason = "the book of findings was altered: event %s: %s" % (verification.broken_at, verification.reason)
-            result.update(failed=True, msg=reason)
+            result.update(failed=True, msg=verification.complaint("the book of findings"))
         result.update(
             changed=bool(events),
             recorded=sorted({event.key for event in events}),

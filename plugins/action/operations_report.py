@@ -76,11 +76,7 @@ class ActionModule(LedgerAction):
                 states = between(ledger, first, END)
                 files = _written(arguments, found, states, verification)
         if not verification.ok:
-            reason = "the operations journal was altered: event %s: %s" % (
-                verification.broken_at,
-                verification.reason,
-            )
-            result.update(failed=True, msg=reason)
+            result.update(failed=True, msg=verification.complaint("the operations journal"))
         # A result's own word "failed" is taken.
         lists = {"failures" if name == "failed" else name: found.lists[name] for name in RETURNED}
         said = {name: [{key: entry[key] for key in SAID} for entry in entries] for name, entries in lists.items()}

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 
 class ModuleDocFragment:
-    """Which ledger (`ledger`), and who acts (`ledger.actor`)."""
+    """Which ledger (`ledger`), who acts (`ledger.actor`), and what modes do that enter changes (`ledger.changes`)."""
 
     DOCUMENTATION = r"""
 options:
@@ -25,4 +25,14 @@ options:
       - Not given, it is the variable C(kijun_actor), the user who started the job in AWX (C(awx_user_name)), or whoever
         is logged in on the controller.
     type: str
+"""
+
+    CHANGES = r"""
+attributes:
+  check_mode:
+    description: Works everything out, refuses what a run would refuse, and writes nothing.
+    support: full
+  diff_mode:
+    description: Shows the fields of each entry that change.
+    support: full
 """

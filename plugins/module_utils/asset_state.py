@@ -179,14 +179,11 @@ def main(argument: str) -> None:
     asked = json.loads(argument)
     os.nice(10)
     host = Host()
-    chosen = software(host, {"chosen"})
     print(
         json.dumps(
             {
                 "hardware": hardware(host),
-                "machine_id": _read(host, "/etc/machine-id"),
-                "installed": chosen["installed"],
-                "chosen": chosen["chosen"],
+                "chosen": software(host, {"chosen"})["chosen"],
                 "programs": programs(host, asked["trees"], asked["seconds"]),
             }
         )

@@ -34,16 +34,10 @@ options:
     type: list
     elements: dict
     required: true
-attributes:
-  check_mode:
-    description: Works everything out, refuses what a run would refuse, and writes nothing.
-    support: full
-  diff_mode:
-    description: Shows the fields of each asset that change.
-    support: full
 extends_documentation_fragment:
   - kijun.baseline.ledger
   - kijun.baseline.ledger.actor
+  - kijun.baseline.ledger.changes
 author:
   - Kijun developers
 """

@@ -44,8 +44,6 @@ state:
   type: dict
   sample:
     hardware: {product: Example Server 5, serial: SN0042, processors: 4 x Example CPU, memory_mb: "8192"}
-    machine_id: 0123456789abcdef0123456789abcdef
     chosen: [nginx]
-    installed: [adduser, nginx]
     programs: {paths: [/opt/tool/bin/tool], count: 1, files: 210, unfinished: []}
 """

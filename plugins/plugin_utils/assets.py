@@ -8,7 +8,7 @@ import fnmatch
 import functools
 import io
 import re
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
@@ -96,6 +96,10 @@ class Compared:
     def of(self, kind: str) -> list[Finding]:
         """The findings of a kind."""
         return [one for one in self.findings if one.kind == kind]
+
+    def numbers(self) -> dict[str, int]:
+        """How many findings there are of each kind that there is."""
+        return dict(Counter(one.kind for one in self.findings))
 
 
 def compare(
@@ -260,7 +264,7 @@ def page(
         title: of the page.
     """
     columns = (Column("field_id", "name"), Column("what"), Column("said", "text", "wide"))
-    numbers = {kind: len(found.of(kind)) for kind in kinds}
+    numbers = found.numbers()
     tones = {kind: "error" if kind in REMINDERS else "fail" for kind in kinds}
     return render(
         Document(
@@ -272,12 +276,12 @@ def page(
                 ("ledger_count", str(verification.count)),
                 ("ledger_head", verification.head),
             ],
-            tiles=[(tones[kind] if numbers[kind] else "", kind, numbers[kind]) for kind in kinds],
+            tiles=[(tones[kind] if kind in numbers else "", kind, numbers.get(kind, 0)) for kind in kinds],
             notices=[verified(verification)],
             tables=[
                 Table(kind, columns, [[one.asset or None, one.host, one.said] for one in found.of(kind)])
                 for kind in kinds
-                if numbers[kind]
+                if kind in numbers
             ],
             words={
                 **kinds,

@@ -109,12 +109,7 @@ class BookReportAction(LedgerAction):
                 for path, form in zip(files[1:], ("csv", "xlsx"), strict=True):
                     write_states(path, BOOKS[report.book], states, form, arguments["language"])
         if not verification.ok:
-            reason = "the book of %s was altered: event %s: %s" % (
-                report.book,
-                verification.broken_at,
-                verification.reason,
-            )
-            result.update(failed=True, msg=reason)
+            result.update(failed=True, msg=verification.complaint("the book of %s" % report.book))
         said = {
             name: [{key: entry[key] for key in report.said} for entry in entries] for name, entries in lists.items()
         }

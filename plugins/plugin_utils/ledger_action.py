@@ -144,9 +144,8 @@ class LedgerAction(ActionBase):
 
     def _exception_context(self, variables: Mapping[str, Any]) -> ExceptionContext:
         given = self._given("exceptions", EXCEPTION_LIMITS, {"committee": [], "max_days": 365}, variables)
-        groups = variables.get("groups", {})
         return ExceptionContext(
-            hosts=frozenset(groups) | frozenset(groups.get("all", ())),
+            hosts=_hosts_and_groups(variables),
             controls=never_excused([*collection_controls(), *self._own_controls(variables)]),
             committee=tuple(given["committee"]),
             max_days=int(given["max_days"]),
@@ -154,9 +153,8 @@ class LedgerAction(ActionBase):
 
     def _media_context(self, variables: Mapping[str, Any]) -> MediaContext:
         given = self._given("media", MEDIA_LIMITS, {"managers": [], "max_days": 31}, variables)
-        groups = variables.get("groups", {})
         return MediaContext(
-            hosts=frozenset(groups) | frozenset(groups.get("all", ())),
+            hosts=_hosts_and_groups(variables),
             managers=tuple(given["managers"]),
             max_days=int(given["max_days"]),
         )
@@ -217,6 +215,12 @@ class LedgerAction(ActionBase):
         checkpoint = ledger.checkpoint(book)
         checkpoints.emit(checkpoint, path or None, to_syslog)
         result["checkpoint"] = {"book": book, "count": checkpoint.count, "head": checkpoint.head, "at": checkpoint.at}
+
+
+def _hosts_and_groups(variables: Mapping[str, Any]) -> frozenset[str]:
+    """The names of the inventory."""
+    groups = variables.get("groups", {})
+    return frozenset(groups) | frozenset(groups.get("all", ()))
 
 
 def plain(value: Any) -> Any:

@@ -3,16 +3,11 @@
 
 from __future__ import annotations
 
-import json
-import subprocess
 from pathlib import Path
-from typing import Any
 
 import pytest
 from ansible_collections.kijun.baseline.plugins.plugin_utils.ledger import migrate
-from kijun_hosts import ANSIBLE_PLAYBOOK
-
-from .conftest import ROOT
+from kijun_hosts import on_controller
 
 COLUMNS = {
     "serial": "シリアル番号",
@@ -28,20 +23,6 @@ SN9,=cmd(),operator4,有効,30,無効
 """
 
 
-def play(tmp_path: Path, name: str, **variables: Any) -> subprocess.CompletedProcess[str]:
-    """Run a playbook on the controller."""
-    given = {"kijun_ledger_syslog": False, "assets_directory": str(tmp_path / "out"), "assets_language": "en"}
-    return subprocess.run(
-        [ANSIBLE_PLAYBOOK, f"playbooks/{name}.yml", "-e", json.dumps({**given, **variables})],
-        cwd=ROOT,
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
-
-
 @pytest.mark.control("AST-04")
 def test_an_export_is_held_against_the_book(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     url = f"sqlite:///{tmp_path / 'ledger.sqlite'}"
@@ -52,12 +33,17 @@ def test_an_export_is_held_against_the_book(tmp_path: Path, monkeypatch: pytest.
         {**phone, "id": f"PH-{number}", "serial": f"SN{number}", "user": f"operator{number}"} for number in range(1, 4)
     ]
     approved = [{**entry, "approver": "manager1", "ticket": "AST-1"} for entry in entries]
-    done = play(tmp_path, "asset_entries", asset_entries=approved)
+    done = on_controller("asset_entries", asset_entries=approved)
     assert done.returncode == 0, done.stdout
     export = tmp_path / "export.csv"
     export.write_bytes(EXPORT.encode("cp932"))
-    settings = {"assets_devices_file": str(export), "assets_devices_columns": COLUMNS}
-    done = play(tmp_path, "assets_devices", **settings)
+    settings = {
+        "assets_devices_file": str(export),
+        "assets_devices_columns": COLUMNS,
+        "assets_directory": str(tmp_path / "out"),
+        "assets_language": "en",
+    }
+    done = on_controller("assets_devices", **settings)
     assert done.returncode == 0, done.stdout
     assert (tmp_path / "out" / "devices.csv").read_text(encoding="utf-8-sig").splitlines()[1:] == [
         "Devices that are in no ledger,,SN9,operator4",
@@ -77,6 +63,6 @@ def test_an_export_is_held_against_the_book(tmp_path: Path, monkeypatch: pytest.
         ({"serial": "シリアル番号", "passcode": "端末名"}, "row 2: 端末名 is 'phone 1'; known are 0, 1, active"),
         ({"user": "利用者"}, "columns has no serial; it must name the heading of serial"),
     ):
-        done = play(tmp_path, "assets_devices", **{**settings, "assets_devices_columns": columns})
+        done = on_controller("assets_devices", **{**settings, "assets_devices_columns": columns})
         assert done.returncode != 0
         assert words in " ".join(done.stdout.split())

@@ -4,16 +4,12 @@
 from __future__ import annotations
 
 import datetime
-import json
-import subprocess
 from pathlib import Path
 from typing import Any
 
 import pytest
 from ansible_collections.kijun.baseline.plugins.plugin_utils.ledger import migrate
-from kijun_hosts import ANSIBLE_PLAYBOOK
-
-from .conftest import ROOT
+from kijun_hosts import on_controller
 
 TODAY = datetime.datetime.now().astimezone().date()
 SOON = (TODAY + datetime.timedelta(days=7)).isoformat()
@@ -56,22 +52,9 @@ def ledger(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("KIJUN_LEDGER_URL", url)
 
 
-def play(name: str, **variables: Any) -> subprocess.CompletedProcess[str]:
-    """Run a playbook on the controller."""
-    return subprocess.run(
-        [ANSIBLE_PLAYBOOK, f"playbooks/{name}.yml", "-e", json.dumps({"kijun_ledger_syslog": False, **variables})],
-        cwd=ROOT,
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
-
-
 def enter(*entries: dict[str, Any]) -> str:
     """Enter changes that are accepted; nothing, or what was said where they are refused."""
-    done = play("media_entries", media_entries=list(entries))
+    done = on_controller("media_entries", media_entries=list(entries))
     return "" if done.returncode == 0 else " ".join(done.stdout.split())
 
 
@@ -89,7 +72,7 @@ def test_a_medium_as_an_operator_enters_it(tmp_path: Path) -> None:
     other = {**LEND, "lent_to": "operator2"}
     assert "data of operator1 were on it: erase it before somebody else has it (clause SM-4.6.2-3)" in enter(other)
     settings = {"media_directory": str(tmp_path / "media"), "media_language": "en"}
-    done = play("media_report", **settings)
+    done = on_controller("media_report", **settings)
     assert done.returncode == 0, done.stdout
     assert "Confidential, used, and not erased since" in (tmp_path / "media" / "media.html").read_text(encoding="utf-8")
     erased = {"id": "USB-1", "action": "erase", "erasure": "overwrite", "erasure_record": "ERA-1"}
@@ -105,5 +88,5 @@ def test_a_medium_as_an_operator_enters_it(tmp_path: Path) -> None:
     }
     assert "nobody witnesses what they did themselves (clause SM-4.6.3-1)" in enter({**ended, "witness": "operator1"})
     assert enter(erased, ended) == ""
-    assert play("media_report", **settings).returncode == 0
+    assert on_controller("media_report", **settings).returncode == 0
     assert "USB-1,disposed,usb_flash,0951" in (tmp_path / "media" / "media.csv").read_text(encoding="utf-8-sig")

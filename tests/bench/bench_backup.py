@@ -63,6 +63,15 @@ for what in (restic.init, lambda: restic.backup(["/usr/bin"], ["full"], host=nam
 print(json.dumps({"seconds": time.monotonic() - began, "busy": busy, "bytes": found["total_bytes_processed"]}))
 """
 
+# One login on a client starts all of its backups: as many logins at once would meet sshd's MaxStartups.
+TOGETHER = f"""
+import json, subprocess, sys
+started = [subprocess.Popen([sys.executable, "-c", {RUN!r}, name, "kb-" + name], stdout=subprocess.PIPE)
+           for name in sys.argv[1:]]
+said = [one.communicate(timeout=900)[0] for one in started]
+print(json.dumps([json.loads(text) for text in said]))
+"""
+
 
 def measure_tree(client: Machine) -> None:
     """A backup before a change, of 2 GB that are as they were."""
@@ -106,16 +115,18 @@ def measure_many(server: Machine, clients: list[Machine]) -> None:
     )
     server.ok("rm -f /tmp/many-done")
 
-    def one(number: int) -> dict[str, float]:
-        client, name = clients[number % len(clients)], names[number]
-        return json.loads(client.ok(shlex.join(["python3", "-c", RUN, name, "kb-" + name])))
+    def together(number: int) -> list[dict[str, float]]:
+        client, mine = clients[number], names[number :: len(clients)]
+        return json.loads(client.ok(shlex.join(["python3", "-c", TOGETHER, *mine])))
 
     began = time.monotonic()
     try:
-        with concurrent.futures.ThreadPoolExecutor(MANY + 1) as pool:
+        with concurrent.futures.ThreadPoolExecutor(len(clients) + 1) as pool:
             watching = pool.submit(server.python, watch)
-            done = list(pool.map(one, range(MANY)))
-            server.ok("touch /tmp/many-done")
+            try:
+                done = [one for some in pool.map(together, range(len(clients))) for one in some]
+            finally:
+                server.ok("touch /tmp/many-done")
             most = int(watching.result())
         unit = server.ok("systemctl show kijun-backup-sshd -p CPUUsageNSec -p MemoryPeak -p MemoryCurrent --value")
     finally:

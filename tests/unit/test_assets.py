@@ -68,7 +68,7 @@ def put(
 def seen(chosen: list[str] | None = None, paths: list[str] | None = None, **other: Any) -> dict[str, Any]:
     """What a machine says of itself."""
     programs = {"paths": paths or [], "count": len(paths or []), "files": 0, "unfinished": []}
-    return {"hardware": HARDWARE, "chosen": chosen or [], "installed": [], "programs": programs, **other}
+    return {"hardware": HARDWARE, "chosen": chosen or [], "programs": programs, **other}
 
 
 def found(

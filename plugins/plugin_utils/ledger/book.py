@@ -52,6 +52,16 @@ def is_same_person(name: str, other: str) -> bool:
     return unicodedata.normalize("NFKC", name).casefold() == unicodedata.normalize("NFKC", other).casefold()
 
 
+def may_approve(approver: str, people: Sequence[str]) -> bool:
+    """Whether somebody is one of those who may approve.
+
+    Args:
+        approver: the name, as somebody typed it.
+        people: those who may; anybody, where nobody is named.
+    """
+    return not people or any(is_same_person(approver, person) for person in people)
+
+
 @dataclass(frozen=True)
 class Change:
     """What somebody asks to be done to one entry.
@@ -125,6 +135,19 @@ class Action:
     approved: bool = False
     done: frozenset[str] = frozenset()
     clause: str = ""
+
+
+def is_repeated(action: Action, change: Change, before: State) -> bool:
+    """Whether a change asks for what the entry says already: a list that is run again.
+
+    Args:
+        action: the change's.
+        change: the change.
+        before: the entry.
+    """
+    return before.fields.get("status") in action.done and all(
+        str(before.fields.get(name)) == str(value) for name, value in change.payload.items()
+    )
 
 
 @dataclass(frozen=True)

@@ -67,6 +67,14 @@ class Verification:
         """Whether the whole chain holds."""
         return self.broken_at is None
 
+    def complaint(self, what: str) -> str:
+        """What is said of a chain that does not hold.
+
+        Args:
+            what: what people call the book, such as ``the book of exceptions``.
+        """
+        return "%s was altered: event %s: %s" % (what, self.broken_at, self.reason)
+
 
 def masked(url: str) -> str:
     """A database's address without its password, fit to be shown."""

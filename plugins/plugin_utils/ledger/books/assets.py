@@ -8,7 +8,7 @@ from typing import Annotated, Any, ClassVar, Literal
 
 import pydantic
 
-from ..book import Action, Book, Change, Find, Moment, State, Touched, is_same_person
+from ..book import Action, Book, Change, Find, Moment, State, Touched, is_repeated, is_same_person
 from ..errors import Problem
 from .values import Date, Name, Text
 
@@ -243,9 +243,7 @@ class Assets(Book):
     def derived(self, change: Change, before: State, moment: Moment) -> dict[str, Any]:
         """Who approved the newest step that needs it, and who counted."""
         known, action = before.fields, self.actions[change.action]
-        again = known.get("status") in action.done and all(
-            str(known.get(name)) == str(value) for name, value in change.payload.items()
-        )
+        again = is_repeated(action, change, before)
         fields: dict[str, Any] = {}
         if action.approved and not again:
             fields.update(approver=change.approver, ticket=change.ticket)

@@ -11,7 +11,7 @@ from typing import Annotated, Any, ClassVar, Literal
 
 import pydantic
 
-from ..book import Action, Book, Change, Moment, State, is_same_person
+from ..book import Action, Book, Change, Moment, State, may_approve
 from ..errors import Problem
 from .values import Date, FilledText, Name, Names, Text
 
@@ -212,7 +212,11 @@ class Exceptions(Book):
             yield from _unknown(change, after, context)
             start = moment.today.isoformat() if change.action == "extend" else after["valid_from"]
             yield from _wrong_time(change, start, after["valid_until"], moment.today, context.max_days)
-        if self.actions[change.action].approved and change.approver and not _may_approve(change.approver, context):
+        if (
+            self.actions[change.action].approved
+            and change.approver
+            and not may_approve(change.approver, context.committee)
+        ):
             reason = "is not of the committee (kijun_exceptions_committee): %s" % ", ".join(context.committee)
             yield change.problem("approver", change.approver, reason, CLAUSE)
         if change.action == "review" and after["reviewed_at"] > moment.today.isoformat():
@@ -234,10 +238,6 @@ def _next_review(start: Any, until: Any) -> Any:
         return min(day, datetime.date.fromisoformat(str(until))).isoformat()
     except (ValueError, OverflowError):
         return until
-
-
-def _may_approve(approver: str, context: ExceptionContext) -> bool:
-    return not context.committee or any(is_same_person(approver, member) for member in context.committee)
 
 
 def _unknown(change: Change, after: dict[str, Any], context: ExceptionContext) -> Iterable[Problem]:

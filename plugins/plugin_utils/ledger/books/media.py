@@ -10,7 +10,7 @@ from typing import Annotated, Any, ClassVar, Literal
 
 import pydantic
 
-from ..book import Action, Book, Change, Find, Moment, State, Touched, is_same_person
+from ..book import Action, Book, Change, Find, Moment, State, Touched, is_repeated, is_same_person, may_approve
 from ..errors import Problem
 from .values import Date, FilledText, Name, Names, Text
 
@@ -253,9 +253,7 @@ class Media(Book):
         known, given = before.fields, change.payload
         fields: dict[str, Any] = {}
         action = self.actions[change.action]
-        again = known.get("status") in action.done and all(
-            str(known.get(name)) == str(value) for name, value in given.items()
-        )
+        again = is_repeated(action, change, before)
         if action.approved and not again:
             fields.update(approver=change.approver, ticket=change.ticket)
             fields["requester"] = given.get("requester") or moment.actor
@@ -280,7 +278,7 @@ class Media(Book):
         """Who may approve, days that are over or too long, and what must have been done to the data."""
         context: MediaContext = moment.context or MediaContext()
         action, today = self.actions[change.action], moment.today.isoformat()
-        if action.approved and change.approver and not _may_approve(change.approver, context):
+        if action.approved and change.approver and not may_approve(change.approver, context.managers):
             reason = "is none of those who may approve (kijun_media_managers): %s" % ", ".join(context.managers)
             yield change.problem("approver", change.approver, reason, "ST-14-1")
         if change.action in ("register", "change", "lend") and after["valid_until"] < today:
@@ -322,10 +320,6 @@ class Media(Book):
             if others:
                 reason = "is that of medium %s: a host could not tell them apart" % sorted(others)[0]
                 yield one.change.problem("serial", name[2], reason, CLAUSE)
-
-
-def _may_approve(approver: str, context: MediaContext) -> bool:
-    return not context.managers or any(is_same_person(approver, manager) for manager in context.managers)
 
 
 def _descriptor(fields: dict[str, Any]) -> tuple[str, str, str] | None:
