@@ -28,6 +28,9 @@ ROOM = 32
 GUARD = "/var/lib/kijun/guard"
 """Where the guard keeps its program, what hangs, and its report."""
 
+POSTFIX = "/etc/postfix/main.cf"
+"""The settings of the mail server that mail can be scanned for."""
+
 NAMES = 1000
 """Files that there must still be room for, where the file system counts them."""
 
@@ -140,6 +143,7 @@ def main(argument: str) -> None:
         "controller": controller(),
         "environment": marker(Host())["name"],
         "memory_mb": memory_mb(),
+        "postfix": os.path.exists(POSTFIX),
     }
     found = complaint(system)
     report = None

@@ -287,6 +287,14 @@ FACTS: dict[str, Fact] = {
             "unsaid": "changes that ended well without a backup before or after, or without what must be said",
         },
     ),
+    "mail": Fact(
+        "mail:mail",
+        "The kernel's tables of sockets, and what Postfix says of its settings, postconf(1).",
+        {
+            "received": "addresses beyond the host itself at which it takes mail in",
+            "unscanned": "why mail comes in there that nothing has scanned",
+        },
+    ),
     "malware": Fact(
         "malware:malware",
         "What kijun-malware wrote down, clamd.conf(5), and whether clamd answers.",
