@@ -4,15 +4,20 @@
 from __future__ import annotations
 
 import contextlib
+import datetime
 import json
 import shlex
 import socket
 import subprocess
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
+from ansible_collections.kijun.baseline.plugins.plugin_utils.controls import collection_controls
+from ansible_collections.kijun.baseline.plugins.plugin_utils.ledger import migrate
+from kijun_hosts import on_controller
 from kijun_lab import identity
 
 from .conftest import ROOT, Machine
@@ -328,6 +333,66 @@ def test_rules_that_shut_us_out_are_refused_or_taken_back(machine: Machine) -> N
     assert "Taken back" in done.stdout + done.stderr, done.stdout + done.stderr
     assert rules(machine) == before
     assert "changed=0 " in converge(machine, "--check").stdout
+
+
+@pytest.mark.control("AST-05")
+def test_operations_come_from_registered_terminals_at_their_baseline(
+    machine: Machine, neighbour: Neighbour, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    url = f"sqlite:///{tmp_path / 'ledger.sqlite'}"
+    migrate.upgrade(url)
+    monkeypatch.setenv("KIJUN_LEDGER_URL", url)
+    terminals = {"PC-1": ("pc1", neighbour.operator), "PC-2": ("pc2", neighbour.attacker)}
+    entries = [
+        {
+            "id": name,
+            "action": "register",
+            "kind": "pc",
+            "host": host,
+            "terminal_address": address,
+            "owner": "operations",
+            "place": "room 3",
+            "approver": "manager1",
+            "ticket": "AST-1",
+        }
+        for name, (host, address) in terminals.items()
+    ]
+    done = on_controller("asset_entries", asset_entries=entries, kijun_actor="operator1")
+    assert done.returncode == 0, done.stdout
+    evidence(tmp_path, "20261101T000000Z", {"pc1": "pass", "pc2": "pass"})
+    asked = {"reports": str(tmp_path), "days": 1}
+    lookup = f"query('kijun.baseline.management_terminals', '{machine.address.rpartition('.')[0]}.1', **{asked})"
+    settings = ("-e", json.dumps({"firewall_management_networks": "{{ %s }}" % lookup}))
+    try:
+        assert converge(machine, *settings).returncode == 0
+        assert neighbour.reaches(22, neighbour.operator)
+        assert neighbour.reaches(22, neighbour.attacker)
+        assert not neighbour.reaches(22, neighbour.another), "an operator's place, but no registered terminal"
+        evidence(tmp_path, "20261102T000000Z", {"pc1": "pass", "pc2": "fail"})
+        done = converge(machine, *settings)
+        assert done.returncode == 0, done.stdout + done.stderr
+        assert "terminal PC-2 (pc2, " in " ".join((done.stdout + done.stderr).split())
+        assert neighbour.reaches(22, neighbour.operator)
+        assert not neighbour.reaches(22, neighbour.attacker)
+        told = on_controller("terminals", terminals_reports=str(tmp_path), terminals_days=1)
+        assert told.returncode == 0, told.stdout
+        assert "failed AUTH-01" in told.stdout, told.stdout
+    finally:
+        repaired(machine)
+
+
+def evidence(reports: Path, run_id: str, verdicts: dict[str, str]) -> None:
+    """An audit of the whole baseline, of now, that ended so for each host."""
+    controls = [
+        {"id": control["id"], "severity": control["severity"], "verdict": "pass"} for control in collection_controls()
+    ]
+    folder = reports / run_id / "hosts"
+    folder.mkdir(parents=True)
+    for host, verdict in verdicts.items():
+        changed = [{**one, "verdict": verdict} if one["id"] == "AUTH-01" else one for one in controls]
+        moment = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
+        record = {"host": {"name": host, "time": moment.replace("+00:00", "Z")}, "controls": changed}
+        (folder / f"{host}.json").write_text(json.dumps(record), encoding="utf-8")
 
 
 def flood(address: str, times: int) -> list[socket.socket]:

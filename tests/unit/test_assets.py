@@ -102,6 +102,18 @@ def test_an_asset_from_its_entry_to_its_end(ledger: Ledger) -> None:
         ("register", {**LICENCE, "seats": 0}, "manager1", "a licence needs software and seats"),
         ("register", {**PC, "kind": "phone", "serial": ""}, "manager1", "a phone needs serial"),
         ("register", {**PC, "place": ""}, "manager1", "place is needed: where it is kept"),
+        (
+            "register",
+            {**LICENCE, "terminal_address": "192.0.2.1"},
+            "manager1",
+            "terminal_address is for a server or pc",
+        ),
+        (
+            "register",
+            {**PC, "terminal_address": "192.0.2.0/24"},
+            "manager1",
+            "must be one IP address, such as 192.0.2.17",
+        ),
         ("register", {**SERVER, "take_out": True}, "manager1", "take_out is for what is portable"),
         ("register", {**PC, "kind": "laptop"}, "manager1", "kind 'laptop': Input should be"),
         ("register", PC, "Operator3", "nobody approves what they enter themselves"),

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 from collections.abc import Iterable, Sequence
 from typing import Annotated, Any, ClassVar, Literal
 
@@ -22,6 +23,17 @@ DEVICES = frozenset({"phone", "tablet"})
 
 HARDWARE = ("product", "serial", "board_serial", "processors", "memory_mb", "disks", "addresses")
 """What is noted of a machine's hardware."""
+
+
+def _address(text: str) -> str:
+    """One address in its shortest form: a terminal is one machine."""
+    try:
+        return str(ipaddress.ip_address(text)) if text else ""
+    except ValueError:
+        raise ValueError("must be one IP address, such as 192.0.2.17") from None
+
+
+TerminalAddress = Annotated[Text, pydantic.AfterValidator(_address)]
 
 Hardware = dict[
     Literal["product", "serial", "board_serial", "processors", "memory_mb", "disks", "addresses"],
@@ -44,6 +56,7 @@ class Asset(pydantic.BaseModel):
         purpose, holds: what it is for, and what information it holds; a server has both.
         portable: whether it is carried around.
         take_out: whether it may leave the organisation's premises.
+        terminal_address: what a machine operates others from; only such machines are let in to do so.
         software, seats, valid_until: of a licence: the package or program, on how many machines it may be, and the last
             day.
         hardware: what was seen of a machine's hardware, and accepted.
@@ -70,6 +83,7 @@ class Asset(pydantic.BaseModel):
     holds: Text = ""
     portable: bool = False
     take_out: bool = False
+    terminal_address: TerminalAddress = ""
     software: Text = ""
     seats: Annotated[int, pydantic.Field(ge=0, le=1000000)] = 0
     valid_until: Date | None = None
@@ -97,6 +111,8 @@ class Asset(pydantic.BaseModel):
             raise ValueError("place is needed: where it is kept")
         if self.take_out and not self.portable:
             raise ValueError("take_out is for what is portable")
+        if self.terminal_address and self.kind not in MACHINES:
+            raise ValueError("terminal_address is for a server or pc: others are not audited (clause GL-2.3-3)")
         return self
 
 
@@ -104,7 +120,7 @@ _THERE = frozenset({"in_use", "stored", "repair", "lost"})
 _CHANGED = frozenset(
     (
         *("host", "maker", "model", "serial", "owner", "user", "place", "purpose", "holds", "portable", "take_out"),
-        *("software", "seats", "valid_until"),
+        *("terminal_address", "software", "seats", "valid_until"),
     )
 )
 
@@ -226,6 +242,7 @@ class Assets(Book):
         "holds": ("Information that it holds", "保有する情報"),
         "portable": ("Portable", "可搬"),
         "take_out": ("May be taken out", "持ち出し可"),
+        "terminal_address": ("Operates from", "操作端末アドレス"),
         "software": ("Licence of", "ライセンス対象"),
         "seats": ("Seats", "ライセンス数"),
         "valid_until": ("Valid until", "有効期限"),
@@ -271,9 +288,9 @@ class Assets(Book):
             yield change.problem("record", "", "its data are erased first: name the record of that", action.clause)
 
     def check_together(self, touched: Sequence[Touched], find: Find, moment: Moment) -> Iterable[Problem]:
-        """No two assets that are there are one machine, or have one serial of one maker."""
+        """No two assets that are there are one machine, have one serial of one maker, or operate from one address."""
         mine = {one.change.key: one for one in touched}
-        for name, of in (("host", _host), ("serial", _serial)):
+        for name, of in (("host", _host), ("serial", _serial), ("terminal_address", _terminal)):
             seen: dict[Any, str] = {}
             for one in touched:
                 value = of(one.after)
@@ -296,6 +313,10 @@ _WITH_DATA = frozenset({"server", "pc", "phone", "tablet", "storage"})
 
 def _host(fields: dict[str, Any]) -> str | None:
     return None if fields.get("status") == "disposed" else fields.get("host") or None
+
+
+def _terminal(fields: dict[str, Any]) -> str | None:
+    return None if fields.get("status") == "disposed" else fields.get("terminal_address") or None
 
 
 def _serial(fields: dict[str, Any]) -> tuple[str, str] | None:
