@@ -114,7 +114,7 @@ def desk(machine: Machine, tmp_path: Path) -> Iterator[Desk]:
     machine.run(f"rm -rf {ODD} /var/lib/kijun/malware/finds.jsonl")
 
 
-@pytest.mark.control("INC-01", "INC-02", "INC-03", "INC-04")
+@pytest.mark.control("INC-01", "INC-02", "INC-03", "INC-04", "INC-05")
 def test_a_find_from_the_host_to_the_months_report(desk: Desk) -> None:
     machine, folder = desk.machine, desk.folder
     make(machine, f"os.makedirs({ODD!r}, exist_ok=True)\nopen('{ODD}/e.com', 'w').write(eicar)")
@@ -179,7 +179,8 @@ def test_a_find_from_the_host_to_the_months_report(desk: Desk) -> None:
     assert "another person than who does it, kato" in " ".join((done.stdout + done.stderr).split())
     assert machine.run(CUT_OFF).rc == 0
     desk.ok("sato", "isolate", isolate=False, requester="mori", ticket="INC-18", reason="it was nothing")
-    ended = {"cause": "the test put it there", "measure": "none is needed", "outside": False}
+    seen = {"attended": "mori, at once", "reach": "a test file, which does nothing"}
+    ended = {**seen, "cause": "the test put it there", "measure": "none is needed", "outside": False}
     desk.enter("mori", id=identity, action="resolve", **ended)
 
     # The month: the host reports once a day, its neighbour never does.

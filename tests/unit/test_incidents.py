@@ -35,7 +35,13 @@ FIND: dict[str, Any] = {
     "quarantine": "q1",
 }
 ID = "pc17-9b1f0c2f6f2f7b0a"
-ENDED = {"cause": "a mail's attachment", "measure": "such attachments are refused", "outside": False}
+ENDED = {
+    "attended": "operator1, the same morning",
+    "reach": "it encrypts files; this host alone",
+    "cause": "a mail's attachment",
+    "measure": "such attachments are refused",
+    "outside": False,
+}
 
 
 @pytest.fixture
@@ -177,6 +183,8 @@ def test_what_skips_a_step_or_says_nothing_is_refused(ledger: Ledger, action: st
         {"outside": None},
         {"outside": True},
         {"outside": True, "reported_to": ""},
+        {"attended": " "},
+        {"reach": ""},
     ],
 )
 def test_an_end_without_cause_measure_or_report_is_refused(ledger: Ledger, wrong: dict[str, Any]) -> None:

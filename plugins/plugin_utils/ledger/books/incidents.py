@@ -40,6 +40,9 @@ class Incident(pydantic.BaseModel):
         release_requested_by, release_requested_at, release_reason: who asks that the host is let back, when, and why.
         released_by, released_at, release_note: who let it back, somebody else, when, and what they looked at.
         resolved_by, resolved_at: who ended it, and when.
+        attended: of malware: who went there and when, or how the host was reached instead.
+        reach: of malware: what it does, and how far it may have come; where nothing was found, what the packet filter's
+            and the proxy's records showed.
         cause, measure: why it came about, and what keeps it from coming again.
         outside: whether damage reached others outside the organisation; None while nobody has said.
         reported_to: to whom it was then reported.
@@ -79,6 +82,8 @@ class Incident(pydantic.BaseModel):
     release_note: Text = ""
     resolved_by: Text = ""
     resolved_at: Text = ""
+    attended: Text = ""
+    reach: Text = ""
     cause: Text = ""
     measure: Text = ""
     outside: bool | None = None
@@ -104,6 +109,9 @@ _RELEASED = (
 )
 _CUT_OFF = frozenset({"contained", "resolved"})
 RELEASE_CLAUSE = "SM-4.5.4-1"
+
+_OF_MALWARE = {"attended": "SM-4.5.4-1", "reach": "SM-4.5.4-3"}
+"""What is said of malware before the incident ends, and the clause that asks for it."""
 
 _DONE = {"open": "opened", "acknowledge": "acknowledged", "contain": "contained", "resolve": "resolved"}
 
@@ -162,7 +170,7 @@ class Incidents(Book):
         "resolve": Action(
             before=frozenset({"acknowledged", "contained"}),
             after="resolved",
-            fields=frozenset({"cause", "measure", "outside", "reported_to"}),
+            fields=frozenset({"attended", "reach", "cause", "measure", "outside", "reported_to"}),
             required=("cause", "measure", "outside"),
             done=frozenset({"resolved"}),
             clause="SM-4.5.4-3",
@@ -201,6 +209,8 @@ class Incidents(Book):
         "release_note": ("What was looked at", "隔離解除時の確認内容"),
         "resolved_by": ("Resolved by", "完了確認者"),
         "resolved_at": ("Resolved at", "完了日時"),
+        "attended": ("Attended", "現地対応"),
+        "reach": ("What it does, and how far it came", "挙動・影響範囲"),
         "cause": ("Cause", "原因"),
         "measure": ("Measure against recurrence", "再発防止策"),
         "outside": ("Damage outside", "社外への影響"),
@@ -234,6 +244,9 @@ class Incidents(Book):
             yield from _unreleased(change, before, moment)
         if change.action != "resolve":
             return
+        for name, clause in _OF_MALWARE.items() if after["kind"] == "malware" else ():
+            if not after[name].strip():
+                yield change.problem(name, after[name], "must not be empty, as it is about malware", clause)
         if after["outside"] is None:
             yield change.problem("outside", "", "must be true or false", "SM-4.5.4-4")
         if after["outside"] and not after["reported_to"]:
