@@ -158,8 +158,12 @@ def is_active(state: dict[str, str]) -> bool:
 
 
 def is_enabled(name: str, state: dict[str, str]) -> bool:
-    """Whether a unit starts at boot, or will as soon as its missing file is there again: its links outlive the file."""
-    if state["UnitFileState"]:
+    """Whether a unit starts at boot, or will as soon as its missing file is there again: its links outlive the file.
+
+    A file in the place of what systemd made of an init script is not read yet, and nobody has enabled it.
+    """
+    replaced = state["UnitFileState"] == "generated" and os.path.exists("/etc/systemd/system/" + name)
+    if state["UnitFileState"] and not replaced:
         return state["UnitFileState"] in ENABLED
     return bool(glob.glob("/etc/systemd/system/*.wants/" + glob.escape(name)))
 
