@@ -43,7 +43,8 @@ def applied(machine: Machine, *arguments: str, **settings: Any) -> str:
 
 
 def user(machine: Machine, command: str) -> Any:
-    """Run a shell command as the user, in a session of his."""
+    """Run a shell command as the user, with his session's bus at hand."""
+    command = f"export XDG_RUNTIME_DIR=/run/user/$(id -u); {command}"
     return machine.run(f"cd /; runuser -l {USER} -c {shlex.quote(command)}")
 
 
@@ -186,9 +187,10 @@ def test_programs_of_a_session_do_not_read_other_settings_by_the_environment(pc:
     folder = "~/.config/environment.d"
     user(pc, f"mkdir -p {folder}; printf 'GSETTINGS_BACKEND=memory\\nKIJUNTEST=1\\n' >{folder}/x.conf")
     pc.ok(f"systemctl restart user@$(id -u {USER}).service; sleep 1")
-    shown = user(pc, "systemd-run --user --quiet --wait --pipe env").stdout
+    done = user(pc, "systemd-run --user --quiet --wait --pipe env")
+    shown = done.stdout
     user(pc, f"rm -r {folder}")
-    assert "KIJUNTEST=1" in shown, shown
+    assert "KIJUNTEST=1" in shown, done
     assert "GSETTINGS_BACKEND" not in shown
 
 
