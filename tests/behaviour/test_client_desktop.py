@@ -16,7 +16,7 @@ from .test_client import INVENTORY, PLAY, USER, install
 
 Verdicts = Callable[..., dict[str, str]]
 
-PACKAGES = ("gnome-shell", "gnome-session", "gdm3", "dbus-user-session", "libglib2.0-bin")
+PACKAGES = ("gnome-shell", "gnome-session", "gdm3", "gjs", "dbus-user-session", "libglib2.0-bin")
 MINUTE = ("-e", json.dumps({"workstation_lock_minutes": 1}))
 HEADLESS = "[Service]\\nExecStart=\\nExecStart=/usr/bin/gnome-shell --headless --virtual-monitor 800x600\\n"
 UNIT = "kijuntest-desktop"
@@ -32,10 +32,11 @@ def as_user(command: str) -> str:
 
 def session(machine: Machine) -> str:
     """The session's number; empty where there is none."""
-    lines = machine.ok("loginctl list-sessions --no-legend").splitlines()
-    for name in (line.split()[0] for line in lines if f" {USER} " in line):
-        if machine.ok(f"loginctl show-session {name} -P Type").strip() == "wayland":
-            return name
+    lines = [line.split() for line in machine.ok("loginctl list-sessions --no-legend").splitlines()]
+    for name in (words[0] for words in lines if USER in words):
+        # An older one may go meanwhile.
+        if machine.run(f"loginctl show-session {name} -P Type").stdout.strip() == "wayland":
+            return str(name)
     return ""
 
 

@@ -135,6 +135,7 @@ FAST: list[tuple[Part, ...]] = [
     ),
 ]
 SCENARIOS = {
+    "client": (44, "client13"),
     "firewall": (23, "server13"),
     "filesystem": (25, "server13"),
     "minimal_services": (24, "server12"),
