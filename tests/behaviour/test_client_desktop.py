@@ -84,7 +84,8 @@ def test_a_session_that_nobody_touches_locks_whatever_its_user_set(desktop: Mach
     desktop.ok("systemctl stop kijun-workstation-watch.timer")
     try:
         start(desktop)
-        tried = "gsettings set org.gnome.desktop.session idle-delay 0; gsettings get org.gnome.desktop.session idle-delay"
+        key = "org.gnome.desktop.session idle-delay"
+        tried = f"gsettings set {key} 0; gsettings get {key}"
         assert desktop.run(as_user(f"sh -c {shlex.quote(tried)}")).stdout == "uint32 60\n"
         assert not locked(desktop)
         assert wait_for(lambda: locked(desktop), 90)
@@ -106,7 +107,8 @@ def test_a_session_that_a_program_holds_open_locks_all_the_same(desktop: Machine
         desktop.ok(f"systemctl start {watch}.timer")
         assert wait_for(lambda: locked(desktop), 45)
         assert active(desktop)
-        assert "held open by film: watching: locked" in desktop.ok(f"journalctl -b -o cat -u {watch}.service | tail -20")
+        said = desktop.ok(f"journalctl -b -o cat -u {watch}.service | tail -20")
+        assert "held open by film: watching: locked" in said
         assert verdicts("--tags", "WS-02", *MINUTE)["WS-02"] == "pass"
         # A compositor that does not answer: nobody can say whether its screen is locked.
         desktop.ok(f"loginctl unlock-session {session(desktop)}; sleep 1; pkill -STOP -u {USER} -x gnome-shell")

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Which volumes are encrypted, by the kernel's device mapper and udev's database; and what the firmware tells of itself.
+"""Which volumes are encrypted, by the kernel's device mapper and udev's database; and what the firmware tells.
 
 Nothing is run, and no disk is read: a volume is what /sys/class/block has it stand on.
 """
@@ -129,7 +129,7 @@ def _secure_boot(host: Host) -> bool | None:
 def _start_password(host: Host) -> str:
     """Whether the firmware asks for a password before a start: set, not set, or unknown.
 
-    By the vendor's driver (Dell, HP, Lenovo: Documentation/ABI/testing/sysfs-class-firmware-attributes), else by SMBIOS.
+    By the vendor's driver (Dell, HP, Lenovo: the kernel's ABI/testing/sysfs-class-firmware-attributes), else by SMBIOS.
     """
     said = []
     for folder in glob.glob(host.path("/sys/class/firmware-attributes/*/authentication/*")):
