@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A PC with a kernel and disks of its own: what is encrypted, what the firmware tells, and users who leave a mount namespace."""
+"""A PC with a kernel and disks of its own: what is encrypted, what the firmware tells, other mount namespaces."""
 
 from __future__ import annotations
 
