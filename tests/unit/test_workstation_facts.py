@@ -203,5 +203,8 @@ def test_rules_of_programs_places_and_what_is_not_watched(host_with: HostWith) -
     Path(host.path("/run")).mkdir(exist_ok=True)
     Path(host.path("/run/fapolicyd.pid")).write_text(f"{own}\n", encoding="ascii")
     assert programs(host, set())["stale"] == []
-    os.utime(host.path("/etc/fapolicyd/compiled.rules"), (time.time() + 60, time.time() + 60))
-    assert programs(host, set())["stale"] == ["/etc/fapolicyd/compiled.rules"]
+    decided = "/etc/kijun/workstation/programs.rules"
+    Path(host.path(decided)).parent.mkdir(parents=True)
+    Path(host.path(decided)).write_text("", encoding="ascii")
+    os.utime(host.path(decided), (time.time() + 60, time.time() + 60))
+    assert programs(host, set())["stale"] == [decided]

@@ -25,6 +25,8 @@ SCREEN_SETTINGS = "/etc/kijun/workstation/watch.json"
 
 RULES = "/etc/fapolicyd/compiled.rules"
 CONFIGURATION = "/etc/fapolicyd/fapolicyd.conf"
+DECIDED = ("/etc/kijun/workstation/programs.rules", "/etc/kijun/workstation/fapolicyd.conf")
+"""What each start of the daemon puts in the place of these two."""
 DAEMON = "/run/fapolicyd.pid"
 HOLDING_PROGRAMS = {
     *("ext2", "ext3", "ext4", "xfs", "btrfs", "f2fs", "tmpfs", "overlay", "vfat", "exfat", "fuseblk", "ntfs3"),
@@ -160,13 +162,13 @@ def programs(host: Host, keys: set[str]) -> dict[str, Any]:
 
 
 def _stale(host: Host) -> list[str]:
-    """Files that are newer than the daemon that should go by them; or that there is none."""
+    """Decisions that are newer than the daemon that should go by them; or that there is none."""
     try:
         started = os.stat(host.path("/proc/%d" % int(host.read(DAEMON)))).st_mtime
     except (OSError, ValueError):
         return ["fapolicyd does not run"]
-    # It is started by the step that puts its own copies in place.
-    return [path for path in (RULES, CONFIGURATION) if os.stat(host.path(path)).st_mtime > started + 2]
+    there = [path for path in DECIDED if os.path.exists(host.path(path))]
+    return [path for path in there if os.stat(host.path(path)).st_mtime > started + 1]
 
 
 def _changeable(host: Host, rules: list[str]) -> list[str]:
