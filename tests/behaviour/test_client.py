@@ -52,7 +52,6 @@ def user(machine: Machine, command: str) -> Any:
 def pc(machine: Machine) -> Iterator[Machine]:
     """A PC with the role applied, and a user at it."""
     machine.inventory = INVENTORY
-    machine.ok("getent group kijunbuilders || groupadd kijunbuilders")
     if machine.run("systemctl is-active kijun-workstation-watch.timer").rc:
         done = machine.playbook(PLAY)
         assert done.returncode == 0, done.stdout + done.stderr
@@ -147,6 +146,20 @@ def test_the_daemon_comes_back_and_a_bad_change_of_its_files_goes_at_the_next_st
     pc.ok("echo 'allow perm=any all : all' >/etc/fapolicyd/compiled.rules; systemctl restart fapolicyd")
     time.sleep(1)
     assert "uid=" not in user(pc, "cp /usr/bin/id ~/prog; ~/prog").stdout
+
+
+@pytest.mark.control("WS-04")
+def test_a_group_that_is_gone_lets_nobody_run_anything(pc: Machine, verdicts: Verdicts) -> None:
+    pc.ok("groupdel kijunbuilders; systemctl restart fapolicyd")
+    try:
+        time.sleep(1)
+        assert pc.ok("systemctl is-active fapolicyd").strip() == "active"
+        assert "uid=" not in user(pc, "cp /usr/bin/id ~/prog; ~/prog").stdout
+        assert verdicts("--tags", "WS-04")["WS-04"] == "fail"
+    finally:
+        pc.ok("groupadd kijunbuilders; systemctl restart fapolicyd")
+    time.sleep(1)
+    assert verdicts("--tags", "WS-04")["WS-04"] == "pass"
 
 
 POLICY = """<?xml version="1.0" encoding="UTF-8"?>
@@ -289,6 +302,7 @@ WRONG = [
     ("workstation_lock_minutes", "soon", "SM-4.3.1-7a"),
     ("workstation_program_paths", ["opt/tool"], "SM-4.3.1-3b"),
     ("workstation_program_groups", ["developers"], "SM-4.3.1-3b"),
+    ("workstation_program_groups", [{"name": "%kijunbuildrs", "reason": "a typo"}], "SM-4.3.1-3b"),
     ("workstation_required_software", "tree", "SM-4.3.1-3a"),
     ("workstation_firmware_attested_on", "2026-13-40", "SM-4.3.2-1"),
 ]

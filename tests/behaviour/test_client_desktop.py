@@ -67,7 +67,6 @@ def start(machine: Machine) -> None:
 def desktop(machine: Machine) -> Iterator[Machine]:
     """A PC with GNOME, the role applied, and screens that lock after one minute."""
     machine.inventory = INVENTORY
-    machine.ok("getent group kijunbuilders || groupadd kijunbuilders")
     done = machine.playbook(PLAY, *MINUTE)
     assert done.returncode == 0, done.stdout + done.stderr
     install(machine, *PACKAGES)
