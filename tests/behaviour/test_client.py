@@ -8,6 +8,7 @@ import shlex
 import subprocess
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -262,8 +263,10 @@ UNDONE = {
 }
 
 
-@pytest.mark.control("WS-01", "WS-02", "WS-04", "WS-05", "WS-07", "WS-08", "WS-12")
-def test_the_audit_passes_what_holds_and_notices_what_was_undone(pc: Machine, verdicts: Verdicts) -> None:
+@pytest.mark.control("WS-01", "WS-02", "WS-04", "WS-05", "WS-07", "WS-08", "WS-12", "WS-13")
+def test_the_audit_passes_what_holds_and_notices_what_was_undone(
+    pc: Machine, verdicts: Verdicts, tmp_path: Path
+) -> None:
     own = {"WS-07", *UNDONE}
     tags = ("--tags", ",".join(sorted(own)))
     pc.ok("apt-get -y -qq purge dropbox 2>/dev/null || true")
@@ -275,6 +278,9 @@ def test_the_audit_passes_what_holds_and_notices_what_was_undone(pc: Machine, ve
     pc.ok(f"mkdir -p {build}; printf '{fields}' >{build}/control; dpkg-deb -b /tmp/dropbox /tmp/d.deb")
     pc.ok("dpkg -i /tmp/d.deb")
     assert verdicts(*tags) == dict.fromkeys(own, "fail")
+    # Whoever runs the systems reads it on a page.
+    page = (tmp_path / "latest" / "report.html").read_text(encoding="utf-8")
+    assert all(word in page for word in (pc.name, *own))
     pc.ok("dpkg -P dropbox")
     assert "changed" in applied(pc)
     pc.ok("systemctl start kijun-workstation-watch.service")
