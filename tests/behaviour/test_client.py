@@ -129,11 +129,11 @@ def test_what_is_approved_and_what_is_no_program_is_as_before(stick: Machine) ->
     )
     stick.ok("mkdir -p /opt/kijuntest && cp /usr/bin/id /opt/kijuntest/tool && chmod -R a+rX /opt/kijuntest")
     assert "uid=" in user(stick, "/opt/kijuntest/tool").stdout
-    stick.ok(f"usermod -aG kijunbuilders {USER}")
+    stick.ok(f"usermod -aG src {USER}")
     try:
         assert "uid=" in user(stick, "cp /usr/bin/id ~/built && ~/built").stdout
     finally:
-        stick.ok(f"gpasswd -d {USER} kijunbuilders")
+        stick.ok(f"gpasswd -d {USER} src")
     assert "uid=" not in user(stick, "~/built").stdout
     # It is said who was refused what.
     assert f"path={HOME}/built" in stick.ok("journalctl -b -o cat -t fapolicyd | grep perm=execute | tail -3")
@@ -151,14 +151,14 @@ def test_the_daemon_comes_back_and_a_bad_change_of_its_files_goes_at_the_next_st
 
 @pytest.mark.control("WS-04")
 def test_a_group_that_is_gone_lets_nobody_run_anything(pc: Machine, verdicts: Verdicts) -> None:
-    pc.ok("groupdel kijunbuilders; systemctl restart fapolicyd")
+    pc.ok("groupdel src; systemctl restart fapolicyd")
     try:
         time.sleep(1)
         assert pc.ok("systemctl is-active fapolicyd").strip() == "active"
         assert "uid=" not in user(pc, "cp /usr/bin/id ~/prog; ~/prog").stdout
         assert verdicts("--tags", "WS-04")["WS-04"] == "fail"
     finally:
-        pc.ok("groupadd kijunbuilders; systemctl restart fapolicyd")
+        pc.ok("groupadd -g 40 src; systemctl restart fapolicyd")
     time.sleep(1)
     assert verdicts("--tags", "WS-04")["WS-04"] == "pass"
 
@@ -308,7 +308,7 @@ WRONG = [
     ("workstation_lock_minutes", "soon", "SM-4.3.1-7a"),
     ("workstation_program_paths", ["opt/tool"], "SM-4.3.1-3b"),
     ("workstation_program_groups", ["developers"], "SM-4.3.1-3b"),
-    ("workstation_program_groups", [{"name": "%kijunbuildrs", "reason": "a typo"}], "SM-4.3.1-3b"),
+    ("workstation_program_groups", [{"name": "%srcs", "reason": "a typo"}], "SM-4.3.1-3b"),
     ("workstation_required_software", "tree", "SM-4.3.1-3a"),
     ("workstation_firmware_attested_on", "2026-13-40", "SM-4.3.2-1"),
 ]
