@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import datetime
 import difflib
 import ipaddress
 import os
@@ -184,6 +185,16 @@ def _origin(value: Any) -> bool:
 
 def _time_of_day(value: Any) -> bool:
     return isinstance(value, str) and re.fullmatch(r"(?:[01][0-9]|2[0-3]):[0-5][0-9]", value) is not None
+
+
+def _day(value: Any) -> bool:
+    """Whether it is a day as ISO 8601 writes it, or nothing."""
+    if value == "":
+        return True
+    try:
+        return isinstance(value, str) and datetime.date.fromisoformat(value).isoformat() == value
+    except ValueError:
+        return False
 
 
 def _log_file(value: Any) -> bool:
@@ -404,6 +415,7 @@ TYPES: dict[str, tuple[str, Callable[[Any], bool]]] = {
         lambda v: isinstance(v, list) and all(map(_origin, v)),
     ),
     "time": ("a time of day such as 14:00, in quotes", _time_of_day),
+    "day": ("a day such as 2026-11-20, in quotes, or empty", _day),
     "banner": (
         "a text without backslashes, which getty(8) fills in with what the system is",
         lambda v: isinstance(v, str) and "\\" not in v and v.replace("\n", "").isprintable(),

@@ -91,6 +91,7 @@ def molecule(scenario: str, lab: int, host: str = "", selected: str = "") -> Par
     return Part(f"molecule-{scenario}", ("molecule", "test", "-s", scenario), environment)
 
 
+DESKTOP = "behaviour/test_client_desktop.py"
 FORKING = "tests/unit/test_file_transaction.py"
 
 APART = ("test_guard", "test_server_baseline")
@@ -135,6 +136,7 @@ FAST: list[tuple[Part, ...]] = [
     ),
 ]
 SCENARIOS = {
+    "client": (44, "client13"),
     "firewall": (23, "server13"),
     "filesystem": (25, "server13"),
     "minimal_services": (24, "server12"),
@@ -193,6 +195,8 @@ def hosts(both: bool) -> tuple[Part, ...]:
         pytest("report", "report"),
         *(molecule(name, lab, one(host)) for name, (lab, host) in SCENARIOS.items()),
         pytest("layouts", "layouts", lab=5),
+        # A desktop is a gigabyte of packages.
+        *([pytest("desktop", DESKTOP, "--lab-hosts=client12,client13", lab=43)] if both else []),
     )
 
 

@@ -337,6 +337,58 @@ FACTS: dict[str, Fact] = {
             "vendor_age_days": "days since the vendor made the newest definitions that are here; null for none",
         },
     ),
+    "desktop": Fact(
+        "workstation:desktop",
+        "What desktops are set to for everybody, dconf(7), and who is logged in without having said who he is.",
+        {
+            "profile": "lines of /etc/dconf/profile/user: the databases that a session reads",
+            "settings.*": "value of that key for a user who set nothing, as dconf prints it: uint32 900; null: not set",
+            "greeter.*": "the same of the login screen, /etc/dconf/profile/gdm",
+            "locks": "keys that no user sets for himself",
+            "astray": "people who are logged in and whose programs may read other settings than these",
+            "automatic_logins": "settings that log somebody in unasked, or a guest: file: line",
+        },
+    ),
+    "screens": Fact(
+        "workstation:screens",
+        "What kijun-workstation-watch saw of graphical sessions last.",
+        {
+            "lock_seconds": "seconds without a key or movement after which it has a session lock its screen",
+            "age_seconds": "seconds since it looked; null: never",
+            "sessions": "sessions that it saw, in use or locked",
+            "unlocked": "sessions that were idle for longer and did not lock, with what held them open",
+            "not_seen": "sessions of which nobody says how long they are idle",
+        },
+    ),
+    "programs": Fact(
+        "workstation:programs",
+        "What fapolicyd(8) lets run: fapolicyd.rules(5), fapolicyd.conf(5).",
+        {
+            "rules": "its rules in their order",
+            "permissive": "0 where it refuses, 1 where it only says so; null: no settings",
+            "unwatched": "mounted file systems that could hold programs and that it does not watch: place: type",
+            "stale": "rules or settings that are newer than the daemon that goes by them, or that there is none",
+            "changeable": "places of approved programs that others than root can write to: place: owner mode",
+        },
+    ),
+    "disks": Fact(
+        "disks:disks",
+        "Volumes that hold data, mounted or not, and swap: /sys/class/block, udev's database.",
+        {
+            "encrypted": "those that stand on encryption alone: device type places",
+            "unencrypted": "the others, but for what starts the machine (/boot, EFI)",
+            "carried": "media that are plugged in and out",
+        },
+    ),
+    "firmware": Fact(
+        "disks:firmware",
+        "What the firmware tells Linux of itself: efivars, SMBIOS, the vendor's driver, the TPM's.",
+        {
+            "secure_boot": "true or false; null where the firmware is no UEFI",
+            "security_chip": "TPM and its version, such as TPM 2; null where there is none",
+            "start_password": "set, not set, or unknown: whether it asks for a password before a start",
+        },
+    ),
     "units": Fact(
         "units:units",
         "systemd units, systemctl show.",
@@ -497,6 +549,7 @@ FACTS: dict[str, Fact] = {
         {
             "slot": "when the slot is, as systemd has it: *-*-* 14:00:00",
             "spread_minutes": "minutes over which it is spread",
+            "catches_up": "whether a slot that was missed, the host being off, is made up for at its next start",
             "recorded_by_slot": "whether the slot ends with a record of what is left",
             "installs": "whether the slot installs anything",
             "origins": "patterns of the package sources that it installs from",

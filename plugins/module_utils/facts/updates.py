@@ -25,7 +25,7 @@ DAY = 86400
 SECONDS = {"w": 604800, "d": DAY, "h": 3600, "min": 60, "s": 1}
 """Units of time as systemctl(1) prints them; shorter ones do not count here."""
 
-OF_TIMER = {"slot", "spread_minutes", "recorded_by_slot"}
+OF_TIMER = {"slot", "spread_minutes", "catches_up", "recorded_by_slot"}
 OF_APT = {"installs", "origins", "held", "reboots"}
 
 
@@ -37,7 +37,7 @@ def _span(text: str) -> int:
 
 def _timer(host: Host) -> dict[str, Any]:
     """When the slot is, and what it ends with, as systemd has them loaded."""
-    wanted = "--property=TimersCalendar,RandomizedDelayUSec,ExecStopPost"
+    wanted = "--property=TimersCalendar,RandomizedDelayUSec,Persistent,ExecStopPost"
     lines = host.run("systemctl", "show", wanted, "--", TIMER, SERVICE).splitlines()
     values = [line.partition("=")[::2] for line in lines]
     return {
@@ -48,6 +48,7 @@ def _timer(host: Host) -> dict[str, Any]:
             for found in re.findall(r"OnCalendar=(.*?) ;", text)
         ],
         "spread_minutes": sum(_span(text) for name, text in values if name == "RandomizedDelayUSec") // 60,
+        "catches_up": ("Persistent", "yes") in values,
         "recorded_by_slot": any(
             name == "ExecStopPost" and "argv[]=%s slot ;" % RECORDER in text for name, text in values
         ),
