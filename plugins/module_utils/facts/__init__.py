@@ -297,6 +297,7 @@ FACTS: dict[str, Fact] = {
             "interfaces": "kinds of interfaces that devices may have which are no media",
             "one_keyboard": "whether a second keyboard is refused",
             "media": "names of the media that the host takes",
+            "unscanned": "where USB file systems are mounted that were not scanned before",
         },
     ),
     "mail": Fact(

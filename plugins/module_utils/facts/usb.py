@@ -8,6 +8,7 @@ import os
 from typing import Any
 
 from ..removable_media import SETTINGS, SettingsWrong, rules, settings_of
+from ..removable_media.use import HIDDEN, PLACE
 from .host import Host
 
 DAEMON = "/etc/usbguard/usbguard-daemon.conf"
@@ -19,7 +20,14 @@ def usb(host: Host, keys: list[str]) -> dict[str, Any]:
     try:
         settings = settings_of(host.read_if_there(SETTINGS))
     except SettingsWrong as error:
-        return {**_daemon(host), "rules_differ": [str(error)], "interfaces": [], "one_keyboard": False, "media": []}
+        return {
+            **_daemon(host),
+            "rules_differ": [str(error)],
+            "interfaces": [],
+            "one_keyboard": False,
+            "media": [],
+            "unscanned": _unscanned(host),
+        }
     wanted = rules(settings, datetime.date.today())
     return {
         **_daemon(host),
@@ -27,6 +35,7 @@ def usb(host: Host, keys: list[str]) -> dict[str, Any]:
         "interfaces": sorted(settings.interfaces),
         "one_keyboard": settings.one_keyboard,
         "media": sorted(one.name for one in settings.media),
+        "unscanned": _unscanned(host),
     }
 
 
@@ -58,3 +67,15 @@ def _differing(host: Host, wanted: list[str]) -> list[str]:
     return ["+ %s" % rule for rule in there if rule not in wanted] + [
         "- %s" % rule for rule in wanted if rule not in there
     ] or ["in another order"]
+
+
+def _unscanned(host: Host) -> list[str]:
+    """Where file systems of USB devices are mounted that were not scanned before."""
+    found = []
+    for line in host.read_if_there("/proc/self/mounts").splitlines():
+        device, place = [*line.split(" "), ""][:2]
+        name = os.path.basename(device)
+        is_usb = "/usb" in os.path.realpath(host.path("/sys/class/block/%s" % name))
+        if device.startswith("/dev/") and is_usb and not place.startswith((HIDDEN + "/", PLACE + "/")):
+            found.append(place)
+    return sorted(found)
