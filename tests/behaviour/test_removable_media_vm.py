@@ -31,7 +31,12 @@ SCANNER = f"""
 export DEBIAN_FRONTEND=noninteractive
 dpkg -s clamav-daemon dosfstools >/dev/null 2>&1 || {{
   apt-get -qq update && apt-get -qq install -y --no-install-recommends clamav-daemon dosfstools >/dev/null; }}
-echo {EICAR} > /var/lib/clamav/test.hsb && systemctl restart clamav-daemon
+echo {EICAR} > /var/lib/clamav/test.hsb
+mkdir -p /etc/systemd/system/clamav-daemon.service.d /etc/systemd/system/clamav-daemon.socket.d
+# Debian's units wait for the vendor's definitions.
+printf '[Unit]\nConditionPathExistsGlob=\n' | tee /etc/systemd/system/clamav-daemon.service.d/test.conf \
+  > /etc/systemd/system/clamav-daemon.socket.d/test.conf
+systemctl daemon-reload && systemctl restart clamav-daemon.socket clamav-daemon.service
 for n in $(seq 120); do [ -S /run/clamav/clamd.ctl ] && break; sleep 1; done; [ -S /run/clamav/clamd.ctl ]
 id operator1 >/dev/null 2>&1 || useradd -m operator1
 """

@@ -63,20 +63,18 @@ class Settings(NamedTuple):
         media: those that are lent for this host.
         interfaces: kinds of interfaces, ``class:subclass:protocol``, that other devices may have.
         one_keyboard: refuse a second keyboard while there is one.
-        largest: bytes of the largest file that the scanner looks at.
     """
 
     media: list[Medium]
     interfaces: list[str]
     one_keyboard: bool
-    largest: int
 
 
 def settings_of(text: str) -> Settings:
     """The settings of a file.
 
     Args:
-        text: JSON: ``media`` (objects of `Medium`), ``interfaces``, ``one_keyboard``, ``largest``.
+        text: JSON: ``media`` (objects of `Medium`), ``interfaces``, ``one_keyboard``.
 
     Raises:
         SettingsWrong: it is not of that form.
@@ -84,7 +82,7 @@ def settings_of(text: str) -> Settings:
     try:
         found = json.loads(text)
         media = [Medium(**one) for one in found["media"]]
-        settings = Settings(media, list(found["interfaces"]), bool(found["one_keyboard"]), int(found["largest"]))
+        settings = Settings(media, list(found["interfaces"]), bool(found["one_keyboard"]))
         for one in media:
             datetime.date.fromisoformat(one.until)
             if not (IDENTIFIER.fullmatch(one.vendor_id) and IDENTIFIER.fullmatch(one.product_id)):

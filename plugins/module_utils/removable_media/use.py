@@ -37,6 +37,10 @@ FILE_SYSTEMS = {"vfat": "flush", "exfat": "", "ext4": "errors=remount-ro"}
 OWNED = ("vfat", "exfat")
 """File systems without owners: all files are those of the person that has the medium."""
 
+CLAMD = "/etc/clamav/clamd.conf"
+LARGEST = 100 << 20
+"""Bytes of the largest file that clamd looks into, unless its settings say another number: MaxFileSize, clamd.conf(5)."""
+
 SAFE = "nosuid,nodev,noexec"
 
 
@@ -177,6 +181,20 @@ def scan(folder: str, scanner: Scanner, largest: int) -> tuple[int, int]:
     return count, total
 
 
+def largest_scanned(path: str = CLAMD) -> int:
+    """The largest file that clamd looks into, in bytes: a larger one it calls clean without a look.
+
+    Args:
+        path: its settings.
+    """
+    try:
+        with open(path, encoding="utf-8", errors="replace") as file:
+            found = re.search(r"^MaxFileSize\s+(\d+)([KkMm]?)\s*$", file.read(), re.MULTILINE)
+    except OSError:
+        found = None
+    return int(found.group(1)) << {"": 0, "k": 10, "m": 20}[found.group(2).lower()] if found else LARGEST
+
+
 class Use:
     """The use of one block device, from its appearance to its end.
 
@@ -273,7 +291,7 @@ class Use:
         joined = ",".join(one for one in options if one)
         self._mount("-t", kind, "-o", "ro,%s" % joined, "/dev/%s" % self.kernel_name, self.hidden)
         started = time.monotonic()
-        count, total = scan(self.hidden, self.scanner, settings.largest)
+        count, total = scan(self.hidden, self.scanner, largest_scanned())
         seconds = round(time.monotonic() - started, 1)
         tell({"event": "scanned", "clean": True, "files": count, "bytes": total, "seconds": seconds, **self.about})
         self._mount("--bind", self.hidden, place)
