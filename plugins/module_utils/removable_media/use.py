@@ -39,7 +39,7 @@ OWNED = ("vfat", "exfat")
 
 CLAMD = "/etc/clamav/clamd.conf"
 LARGEST = 100 << 20
-"""Bytes of the largest file that clamd looks into, unless its settings say another number: MaxFileSize, clamd.conf(5)."""
+"""Bytes of the largest file that clamd looks into, unless MaxFileSize in its settings says another number."""
 
 SAFE = "nosuid,nodev,noexec"
 
