@@ -37,6 +37,8 @@ SHIPPED = (
     "malware/__init__.py",
     "malware/clamd.py",
     "malware_mirror/__init__.py",
+    "removable_media/__init__.py",
+    "removable_media/use.py",
 )
 """What runs on the host, below plugins/module_utils."""
 

@@ -186,6 +186,12 @@ def hosts(both: bool) -> tuple[Part, ...]:
         ),
         pytest("ledger-server", "behaviour/test_ledger_server.py", "--lab-hosts=server12,ledger", lab=10),
         pytest("media-erase", "behaviour/test_media_erase_vm.py", f"--lab-hosts={'vm12,' if both else ''}vm13", lab=43),
+        pytest(
+            "removable-media",
+            "behaviour/test_removable_media_vm.py",
+            f"--lab-hosts={'vm12,' if both else ''}vm13",
+            lab=42,
+        ),
         pytest("incidents", "behaviour/test_incidents.py", "--lab-hosts=server13", lab=41),
         molecule("accounts", lab=8),
         pytest("server-baseline", "faults/test_server_baseline.py", *(() if both else ("-k", "not killed")), lab=12),

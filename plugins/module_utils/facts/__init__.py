@@ -287,6 +287,19 @@ FACTS: dict[str, Fact] = {
             "unsaid": "changes that ended well without a backup before or after, or without what must be said",
         },
     ),
+    "usb": Fact(
+        "usb:usb",
+        "What the role removable_media wrote, usbguard-daemon.conf(5), and the rules in force, usbguard(1).",
+        {
+            "daemon_settings": "lines of the daemon's settings",
+            "access": "files by which users get a say about devices",
+            "rules_differ": "rules in force that should not be (+), and those that should (-)",
+            "interfaces": "kinds of interfaces that devices may have which are no media",
+            "one_keyboard": "whether a second keyboard is refused",
+            "media": "names of the media that the host takes",
+            "unscanned": "where USB file systems are mounted that were not scanned before",
+        },
+    ),
     "mail": Fact(
         "mail:mail",
         "The kernel's tables of sockets, and what Postfix says of its settings, postconf(1).",

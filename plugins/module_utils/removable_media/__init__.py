@@ -1,0 +1,261 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Which USB devices a host takes: rules for usbguard(1), made of the media that are lent for it, until their last day.
+
+Runs on hosts: Python 3.9 and its standard library.
+"""
+
+from __future__ import annotations
+
+import datetime
+import json
+import os
+import pwd
+import re
+import subprocess
+import syslog
+from typing import Any, NamedTuple
+
+SETTINGS = "/etc/kijun/removable-media.json"
+RULES = "/etc/usbguard/rules.conf"
+HEAD = (
+    "# Managed by Kijun (role removable_media): made from %s whenever usbguard starts. usbguard-rules.conf(5)\n"
+    % SETTINGS
+)
+SEAT = "/run/systemd/seats/seat0"
+TAG = "kijun-media"
+
+STORAGE = "08:*:* 06:*:*"
+"""Mass storage; and cameras and telephones (PTP, MTP), by which data come and go as well: class codes of usb.org."""
+KEYBOARDS = "03:00:01 03:01:01"
+
+INTERFACE = re.compile(r"[0-9a-f]{2}:(?:[0-9a-f]{2}|\*):(?:[0-9a-f]{2}|\*)")
+IDENTIFIER = re.compile(r"[0-9a-f]{4}")
+SERIAL = re.compile(r"[!#-\[\]-~]{1,126}")
+"""Visible characters of ASCII without blanks, quotes and backslashes: a serial writes nothing else into a rule."""
+
+
+class SettingsWrong(Exception):
+    """What the role wrote is not of its form; the text says what."""
+
+
+class Medium(NamedTuple):
+    """A medium that a host takes.
+
+    Attributes:
+        name: its name in the book of media.
+        vendor_id, product_id, serial: of its USB descriptor.
+        person: who has it.
+        until: the last day, ISO 8601.
+    """
+
+    name: str
+    vendor_id: str
+    product_id: str
+    serial: str
+    person: str
+    until: str
+
+
+class Settings(NamedTuple):
+    """What the role says.
+
+    Attributes:
+        media: those that are lent for this host.
+        interfaces: kinds of interfaces, ``class:subclass:protocol``, that other devices may have.
+        one_keyboard: refuse a second keyboard while there is one.
+    """
+
+    media: list[Medium]
+    interfaces: list[str]
+    one_keyboard: bool
+
+
+def settings_of(text: str) -> Settings:
+    """The settings of a file.
+
+    Args:
+        text: JSON: ``media`` (objects of `Medium`), ``interfaces``, ``one_keyboard``.
+
+    Raises:
+        SettingsWrong: it is not of that form.
+    """
+    try:
+        found = json.loads(text)
+        media = [Medium(**one) for one in found["media"]]
+        settings = Settings(media, list(found["interfaces"]), bool(found["one_keyboard"]))
+        for one in media:
+            datetime.date.fromisoformat(one.until)
+            if not (IDENTIFIER.fullmatch(one.vendor_id) and IDENTIFIER.fullmatch(one.product_id)):
+                raise SettingsWrong("%s: medium %s has no USB ids" % (SETTINGS, one.name))
+            if not SERIAL.fullmatch(one.serial):
+                raise SettingsWrong("%s: medium %s has a serial that no rule may hold" % (SETTINGS, one.name))
+        for interface in settings.interfaces:
+            if not INTERFACE.fullmatch(interface):
+                raise SettingsWrong("%s: %r is no kind of interface" % (SETTINGS, interface))
+    except (ValueError, KeyError, TypeError) as error:
+        raise SettingsWrong("%s: not of its form: %s" % (SETTINGS, error)) from None
+    return settings
+
+
+def rules(settings: Settings, day: datetime.date) -> list[str]:
+    """The rules of a day; the first that fits a device decides, and what none fits is blocked.
+
+    Args:
+        settings: what the role says.
+        day: the day. Media whose last day is over have no rule.
+    """
+    lines = [
+        'allow id %s:%s serial "%s" with-interface match-all { 08:*:* }' % (one.vendor_id, one.product_id, one.serial)
+        for one in settings.media
+        if day.isoformat() <= one.until
+    ]
+    lines.append("block with-interface one-of { %s }" % STORAGE)
+    if settings.one_keyboard:
+        kept = "with-interface one-of { %s }" % KEYBOARDS
+        lines += [
+            "allow %s with-interface match-all { 03:*:* } if !allowed-matches(%s)" % ("", kept),
+            "block %s" % kept,
+        ]
+    if settings.interfaces:
+        lines.append("allow with-interface match-all { %s }" % " ".join(settings.interfaces))
+    return [" ".join(line.split()) for line in lines]
+
+
+def rules_file(settings: Settings, day: datetime.date) -> str:
+    """The file that has these rules, for usbguard-daemon(8)."""
+    return HEAD + "".join("%s\n" % line for line in rules(settings, day))
+
+
+def read_settings(path: str = SETTINGS) -> Settings:
+    """The settings of this host.
+
+    Raises:
+        SettingsWrong: they are not of their form, or there are none.
+    """
+    try:
+        with open(path, encoding="utf-8") as file:
+            return settings_of(file.read())
+    except OSError as error:
+        raise SettingsWrong("%s: %s" % (path, error.strerror)) from None
+
+
+def write_rules(text: str, path: str = RULES) -> bool:
+    """Put the rules in place, whole; whether they are others than before."""
+    try:
+        with open(path, encoding="utf-8") as file:
+            if file.read() == text:
+                return False
+    except OSError:
+        pass
+    new = path + ".part"
+    with os.fdopen(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8") as file:
+        file.write(text)
+        os.fsync(file.fileno())
+    os.replace(new, path)
+    return True
+
+
+def tell(about: dict[str, Any]) -> None:
+    """Say in the log what happened: one line of JSON, which the log servers get.
+
+    Args:
+        about: what.
+    """
+    syslog.openlog(TAG, 0, syslog.LOG_AUTHPRIV)
+    priority = syslog.LOG_WARNING if about.get("event") == "refused" else syslog.LOG_NOTICE
+    syslog.syslog(priority, json.dumps(about, sort_keys=True))
+
+
+def person_at_the_seat(path: str = SEAT) -> str:
+    """Who sits at the machine, systemd-logind(8); empty for nobody."""
+    try:
+        with open(path, encoding="utf-8") as file:
+            match = re.search(r"^ACTIVE_UID=(\d+)$", file.read(), re.MULTILINE)
+    except OSError:
+        return ""
+    if not match:
+        return ""
+    try:
+        return pwd.getpwuid(int(match.group(1))).pw_name
+    except KeyError:
+        return "uid %s" % match.group(1)
+
+
+DESCRIBED = re.compile(
+    r"(?P<key>id|serial|name|via-port|with-interface) "
+    r'(?:"(?P<quoted>(?:[^"\\]|\\.)*)"|(?P<set>\{[^}]*\})|(?P<bare>\S+))'
+)
+
+
+def described(rule: str) -> dict[str, str]:
+    """What a device says of itself, out of the rule that usbguard makes of it, which escapes what cannot be printed.
+
+    Args:
+        rule: such as ``block id 0951:1666 serial "SN1" name "Stick" ... with-interface 08:06:50``.
+    """
+    found: dict[str, str] = {}
+    for match in DESCRIBED.finditer(rule):
+        value = match.group("quoted") or (match.group("set") or "").strip("{} ") or match.group("bare") or ""
+        found.setdefault(match.group("key").replace("-", "_"), value)
+    return {key: "".join(c if c.isprintable() else "?" for c in value)[:300] for key, value in found.items()}
+
+
+def event(environment: dict[str, str], settings: Settings) -> dict[str, Any] | None:
+    """What to say of something that usbguard tells, usbguard(1), watch; None for what is nothing to tell.
+
+    Args:
+        environment: ``USBGUARD_IPC_SIGNAL`` and what belongs to it.
+        settings: those of the host.
+    """
+    signal = environment.get("USBGUARD_IPC_SIGNAL", "")
+    about = described(environment.get("USBGUARD_DEVICE_RULE", ""))
+    if signal == "Device.PresenceChanged" and environment.get("USBGUARD_DEVICE_EVENT") == "Remove":
+        happened = "removed"
+    elif signal == "Device.PolicyApplied":
+        target = environment.get("USBGUARD_DEVICE_TARGET_NEW", "")
+        happened = "taken" if target == "allow" else "refused"
+    else:
+        return None
+    vendor, _, product = about.get("id", "").partition(":")
+    wanted = (vendor, product, about.get("serial", ""))
+    medium = next((one for one in settings.media if one[1:4] == wanted), None)
+    if happened != "refused" and medium is None:
+        return None
+    return {
+        "event": happened,
+        "medium": medium.name if medium else "",
+        "lent_to": medium.person if medium else "",
+        "person": person_at_the_seat(),
+        **about,
+    }
+
+
+def main(arguments: list[str]) -> int:
+    """What the units of the role call.
+
+    Args:
+        arguments: ``rules`` (write them), ``expire`` (write them, and have them in force where they are others), or
+            ``event`` (tell one, which the environment describes).
+    """
+    try:
+        settings = read_settings()
+    except SettingsWrong as error:
+        # Nothing is taken by rules of which nobody knows whether they hold.
+        write_rules(HEAD)
+        tell({"event": "failed", "reason": str(error)})
+        return 1
+    today = datetime.date.today()
+    if arguments == ["rules"]:
+        write_rules(rules_file(settings, today))
+    elif arguments == ["expire"]:
+        if write_rules(rules_file(settings, today)):
+            # A stick whose time is over may have files open that are not written yet.
+            os.sync()
+            subprocess.run(["systemctl", "restart", "usbguard.service"], check=True)
+    elif arguments == ["event"]:
+        about = event(dict(os.environ), settings)
+        if about:
+            tell(about)
+    else:
+        return 2
+    return 0

@@ -1,0 +1,241 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""USB sticks at a host with a kernel of its own: those that nobody lent are refused, the others scanned, then used."""
+
+from __future__ import annotations
+
+import datetime
+import json
+import subprocess
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from ansible_collections.kijun.baseline.plugins.plugin_utils.ledger import migrate
+from kijun_hosts import on_controller
+from kijun_logs import wait_for
+from kijun_vm import VirtualMachine, lab
+
+Verdicts = Callable[..., dict[str, str]]
+
+AUDITED = "RMED-01,RMED-02,RMED-03"
+
+DAY = datetime.datetime.now().astimezone().date()
+LAST = (DAY + datetime.timedelta(days=7)).isoformat()
+LENT, OTHERS, UNLENT = "SN-LENT-1", "SN-OTHER-1", "SN-NOBODY"
+PLACE = "/media/kijun/USB-1"
+
+# The test file of the antimalware vendors, known by its hash alone, to a clamd that has nothing else.
+EICAR = "275a021bbfb6489e54d471899f7db9d1663fc695ec2fe2a2c4538aabf651fd0f:68:Eicar-Test-Signature:73"
+PIECES = ("X5O!P%@AP[4\\PZX54(P^)7CC)7}$EICAR", "-STANDARD-ANTIVIRUS-TEST-FILE!$H+H*")
+SCANNER = f"""
+export DEBIAN_FRONTEND=noninteractive
+dpkg -s clamav-daemon dosfstools >/dev/null 2>&1 || {{
+  apt-get -qq update && apt-get -qq install -y --no-install-recommends clamav-daemon dosfstools >/dev/null; }}
+echo {EICAR} > /var/lib/clamav/test.hsb
+mkdir -p /etc/systemd/system/clamav-daemon.service.d /etc/systemd/system/clamav-daemon.socket.d
+# Debian's units wait for the vendor's definitions.
+printf '[Unit]\nConditionPathExistsGlob=\n' | tee /etc/systemd/system/clamav-daemon.service.d/test.conf \
+  > /etc/systemd/system/clamav-daemon.socket.d/test.conf
+systemctl daemon-reload && systemctl restart clamav-daemon.socket clamav-daemon.service
+for n in $(seq 120); do [ -S /run/clamav/clamd.ctl ] && break; sleep 1; done; [ -S /run/clamav/clamd.ctl ]
+id operator1 >/dev/null 2>&1 || useradd -m operator1
+"""
+GADGET = "/sys/kernel/config/usb_gadget/odd"
+# A stick that is a keyboard as well, as no module of its own makes it.
+COMPOSITE = f"""
+modprobe libcomposite && mkdir {GADGET} && cd {GADGET} && echo 0x0951 > idVendor && echo 0x1666 > idProduct
+mkdir strings/0x409 && printf %s {LENT} > strings/0x409/serialnumber
+mkdir functions/hid.k && cd functions/hid.k && echo 1 > protocol && echo 1 > subclass
+echo 8 > report_length
+echo BQEJBqEBBQcZ4CnnFQAlAXUBlQiBAsA= | base64 -d > report_desc
+cd {GADGET} && mkdir functions/mass_storage.s && echo /root/stick.img > functions/mass_storage.s/lun.0/file
+mkdir configs/c.1 && ln -s functions/hid.k functions/mass_storage.s configs/c.1/
+basename /sys/class/udc/* > UDC
+"""
+TAKEN_APART = f"""
+cd {GADGET} && echo > UDC; rm configs/c.1/hid.k configs/c.1/mass_storage.s
+rmdir configs/c.1 functions/* strings/0x409; cd / && rmdir {GADGET}
+"""
+
+
+def stick(machine: VirtualMachine, content: str) -> None:
+    """Make a stick; what is written to the working directory is on it."""
+    machine.ok(
+        "rm -f /root/stick.img; truncate -s 16M /root/stick.img && mkfs.vfat /root/stick.img >/dev/null"
+        f" && mount -o loop /root/stick.img /mnt && cd /mnt && {{ {content} ; }}; cd / && umount /mnt"
+    )
+
+
+def plug(machine: VirtualMachine, serial: str, more: str = "") -> None:
+    """Put the stick in, as one of that serial."""
+    machine.ok(
+        "journalctl --rotate >/dev/null; modprobe g_mass_storage file=/root/stick.img removable=1 idVendor=0x0951"
+        f" idProduct=0x1666 iSerialNumber={serial} {more}"
+    )
+
+
+def unplug(machine: VirtualMachine) -> None:
+    """Pull it out."""
+    machine.run("rmmod g_mass_storage")
+
+
+def told(machine: VirtualMachine, event: str, **about: str) -> list[dict[str, Any]]:
+    """What the host told of media."""
+    lines = machine.ok("journalctl --no-pager -o cat SYSLOG_FACILITY=10 -t kijun-media").splitlines()
+    found = [json.loads(line) for line in lines if line.startswith("{")]
+    return [one for one in found if one["event"] == event and about.items() <= one.items()]
+
+
+def waited(machine: VirtualMachine, event: str, **about: str) -> dict[str, Any]:
+    """What the host tells of media, within a minute."""
+    assert wait_for(lambda: bool(told(machine, event, **about)), 60), machine.ok(
+        "journalctl --no-pager -n 40; usbguard list-devices; usbguard list-rules"
+    )
+    return told(machine, event, **about)[-1]
+
+
+def entered(medium: str, serial: str, **lent: Any) -> list[dict[str, Any]]:
+    """What enters a stick and lends it."""
+    by = {"requester": "operator1", "approver": "manager1", "ticket": "MED-1"}
+    about = {"kind": "usb_flash", "vendor_id": "0951", "product_id": "1666", "owner": "operations", "purpose": "logs"}
+    where = {"place": "cabinet 2", "valid_until": LAST}
+    lending = {"lent_to": "operator1", "lent_for": "logs", "due_on": LAST, **lent}
+    return [
+        {"id": medium, "action": "register", "serial": serial, **about, **where, **by},
+        {"id": medium, "action": "lend", **lending, **by},
+    ]
+
+
+@pytest.fixture(scope="session")
+def machine(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[VirtualMachine]:
+    """A virtual machine with a scanner and the role, for which one stick is lent, and another for somebody else."""
+    lab("reset", request.param)
+    found = VirtualMachine(request.param)
+    found.ok(SCANNER)
+    found.ok("modprobe dummy_hcd")
+    url = f"sqlite:///{tmp_path_factory.mktemp('media') / 'ledger.sqlite'}"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("KIJUN_LEDGER_URL", url)
+        migrate.upgrade(url)
+        others = entered("USB-2", OTHERS, hosts=["server12"])
+        done = on_controller("media_entries", media_entries=entered("USB-1", LENT) + others)
+        assert done.returncode == 0, done.stdout
+        applied(found)
+        yield found
+    lab("down")
+
+
+def applied(machine: VirtualMachine, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """Apply the role."""
+    done = machine.playbook("removable_media", *arguments)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done
+
+
+@pytest.fixture(autouse=True)
+def clean(machine: VirtualMachine) -> Iterator[None]:
+    """Nothing is plugged in before or after."""
+    machine.run("journalctl --rotate; journalctl --vacuum-time=1s")
+    yield
+    unplug(machine)
+
+
+@pytest.mark.control("RMED-01")
+@pytest.mark.control("RMED-02")
+def test_what_nobody_lent_is_refused(machine: VirtualMachine) -> None:
+    stick(machine, "echo text > readme.txt")
+    for serial in (UNLENT, OTHERS):
+        plug(machine, serial, "iManufacturer=$(printf 'Ev\\033[31mil') iProduct='a\"b'")
+        refused = waited(machine, "refused", serial=serial)
+        assert refused["id"] == "0951:1666"
+        assert "\x1b" not in json.dumps(refused, ensure_ascii=False)
+        assert machine.run("ls /dev/sd*").rc != 0
+        unplug(machine)
+    assert machine.run("runuser -u operator1 -- usbguard list-rules").rc != 0
+
+
+@pytest.mark.control("RMED-01")
+def test_a_lent_stick_that_is_a_keyboard_too_is_refused(machine: VirtualMachine) -> None:
+    stick(machine, "echo text > readme.txt")
+    machine.ok(COMPOSITE)
+    try:
+        waited(machine, "refused", serial=LENT)
+        assert machine.run("ls /dev/sd*").rc != 0
+        assert not told(machine, "mounted")
+    finally:
+        machine.run(TAKEN_APART)
+
+
+@pytest.mark.control("RMED-02")
+@pytest.mark.control("RMED-03")
+def test_a_lent_stick_is_scanned_and_used(machine: VirtualMachine) -> None:
+    stick(machine, "echo text > readme.txt; echo old > old.txt; mkdir logs; echo one > logs/1.log")
+    plug(machine, LENT)
+    mounted = waited(machine, "mounted", medium="USB-1")
+    assert told(machine, "scanned")[0]["files"] == 3
+    assert (mounted["lent_to"], mounted["serial"], mounted["place"]) == ("operator1", LENT, PLACE)
+    assert mounted["files"] == {"count": 3, "names": ["logs/1.log", "old.txt", "readme.txt"]}
+    flags = machine.ok(f"findmnt -no OPTIONS {PLACE}").split(",")
+    assert {"rw", "nosuid", "nodev", "noexec"} <= {flag.strip() for flag in flags}
+    as_person = f"runuser -u operator1 -- sh -c 'cd {PLACE} && echo new > new.txt && rm old.txt'"
+    machine.ok(as_person)
+    assert machine.run(f"runuser -u nobody -- cat {PLACE}/readme.txt").rc != 0
+    used = waited(machine, "used", medium="USB-1")
+    assert used["added"]["names"] == ["new.txt"]
+    assert used["deleted"]["names"] == ["old.txt"]
+    unplug(machine)
+    ended = waited(machine, "unmounted", medium="USB-1")
+    assert ended["in_all"]["added"]["count"] == 1
+    waited(machine, "removed", medium="USB-1")
+    assert machine.run(f"findmnt {PLACE}").rc != 0
+    machine.ok("mount -o loop,ro /root/stick.img /mnt && grep -q new /mnt/new.txt; e=$?; umount /mnt; exit $e")
+
+
+@pytest.mark.control("RMED-03")
+def test_what_is_infected_or_cannot_be_scanned_is_not_mounted(machine: VirtualMachine) -> None:
+    stick(machine, f"printf %s%s '{PIECES[0]}' '{PIECES[1]}' > run.com")
+    plug(machine, LENT)
+    assert "run.com is infected: Eicar-Test-Signature" in waited(machine, "refused", medium="USB-1")["reason"]
+    assert machine.run("findmnt -l | grep /dev/sd").rc != 0
+    unplug(machine)
+    machine.run("journalctl --rotate; journalctl --vacuum-time=1s")
+    stick(machine, "echo text > readme.txt")
+    machine.ok("systemctl stop clamav-daemon.service clamav-daemon.socket")
+    try:
+        plug(machine, LENT)
+        assert waited(machine, "refused", medium="USB-1")["reason"] == "no scanner answers"
+        assert machine.run("findmnt -l | grep /dev/sd").rc != 0
+    finally:
+        machine.ok("systemctl start clamav-daemon.service")
+
+
+@pytest.mark.control("RMED-01")
+def test_a_medium_whose_time_is_over_is_taken_no_more(machine: VirtualMachine) -> None:
+    settings = "/etc/kijun/removable-media.json"
+    machine.ok(f"cp -p {settings} /root/settings && sed -i 's/{LAST}/2020-01-01/' {settings}")
+    try:
+        machine.ok("systemctl start kijun-media-expire.service")
+        assert LENT not in machine.ok("usbguard list-rules")
+        stick(machine, "echo text > readme.txt")
+        plug(machine, LENT)
+        waited(machine, "refused", serial=LENT)
+    finally:
+        machine.ok(f"cp -p /root/settings {settings}; systemctl start kijun-media-expire.service")
+
+
+@pytest.mark.control("RMED-01")
+@pytest.mark.control("RMED-02")
+@pytest.mark.control("RMED-03")
+def test_the_audit_notices_what_was_undone(machine: VirtualMachine, verdicts: Verdicts) -> None:
+    assert "changed=0" in applied(machine, "--diff").stdout
+    good = verdicts()
+    assert set(good) >= {"RMED-01", "RMED-02", "RMED-03"}
+    assert {good[control] for control in AUDITED.split(",")} == {"pass"}, good
+    machine.ok("usbguard append-rule 'allow with-interface one-of { 08:*:* }'")
+    machine.ok("systemctl disable --now kijun-media-watch.service && rm /etc/udev/rules.d/61-kijun-media.rules")
+    bad = verdicts()
+    assert {bad[control] for control in AUDITED.split(",")} == {"fail"}, bad
+    applied(machine)
+    machine.ok("systemctl restart usbguard.service")
+    again = verdicts()
+    assert {again[control] for control in AUDITED.split(",")} == {"pass"}, again
