@@ -38,7 +38,6 @@ SHIPPED = (
     "malware/clamd.py",
     "malware_mirror/__init__.py",
     "removable_media/__init__.py",
-    "removable_media/use.py",
 )
 """What runs on the host, below plugins/module_utils."""
 

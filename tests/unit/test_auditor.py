@@ -178,6 +178,7 @@ def test_every_reader_travels() -> None:
         "malware/__init__.py",
         "malware/clamd.py",
         "malware_mirror/__init__.py",
+        "removable_media/__init__.py",
         "verdict.py",
         *(f"facts/{path.name}" for path in folder.glob("facts/*.py")),
         *(f"host_accounts/{reader}.py" for reader in accounts_state.READERS),

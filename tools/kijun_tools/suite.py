@@ -152,6 +152,14 @@ SCENARIOS = {
 """Scenarios of one host, longest first: scenario -> its lab instance, and the host that `make test` takes."""
 
 
+SLOW = (
+    pytest("desktop", DESKTOP, "--lab-hosts=client12,client13", lab=43),
+    pytest("media-erase", "behaviour/test_media_erase_vm.py", "--lab-hosts=vm12,vm13", lab=45),
+    pytest("removable-media", "behaviour/test_removable_media_vm.py", "--lab-hosts=vm12,vm13", lab=42),
+)
+"""A desktop, which is a thousand packages; and emulated machines with sticks: each step takes half a minute there."""
+
+
 def hosts(both: bool) -> tuple[Part, ...]:
     """What attacks hosts, the longest first, so that none of it is left over at the end.
 
@@ -185,13 +193,6 @@ def hosts(both: bool) -> tuple[Part, ...]:
             host=one("server13"),
         ),
         pytest("ledger-server", "behaviour/test_ledger_server.py", "--lab-hosts=server12,ledger", lab=10),
-        pytest("media-erase", "behaviour/test_media_erase_vm.py", f"--lab-hosts={'vm12,' if both else ''}vm13", lab=43),
-        pytest(
-            "removable-media",
-            "behaviour/test_removable_media_vm.py",
-            f"--lab-hosts={'vm12,' if both else ''}vm13",
-            lab=42,
-        ),
         pytest("incidents", "behaviour/test_incidents.py", "--lab-hosts=server13", lab=41),
         molecule("accounts", lab=8),
         pytest("server-baseline", "faults/test_server_baseline.py", *(() if both else ("-k", "not killed")), lab=12),
@@ -201,8 +202,7 @@ def hosts(both: bool) -> tuple[Part, ...]:
         pytest("report", "report"),
         *(molecule(name, lab, one(host)) for name, (lab, host) in SCENARIOS.items()),
         pytest("layouts", "layouts", lab=5),
-        # A desktop is a gigabyte of packages.
-        *([pytest("desktop", DESKTOP, "--lab-hosts=client12,client13", lab=43)] if both else []),
+        *(SLOW if both else ()),
     )
 
 

@@ -7,8 +7,7 @@ import datetime
 import os
 from typing import Any
 
-from ..removable_media import SETTINGS, SettingsWrong, rules, settings_of
-from ..removable_media.use import HIDDEN, PLACE
+from ..removable_media import HIDDEN, PLACE, SETTINGS, SettingsWrong, rules, settings_of
 from .host import Host
 
 DAEMON = "/etc/usbguard/usbguard-daemon.conf"

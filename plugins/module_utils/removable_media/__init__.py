@@ -24,6 +24,11 @@ HEAD = (
 SEAT = "/run/systemd/seats/seat0"
 TAG = "kijun-media"
 
+HIDDEN = "/run/kijun-media"
+"""Where a file system is while it is scanned: root alone comes in."""
+
+PLACE = "/media/kijun"
+
 STORAGE = "08:*:* 06:*:*"
 """Mass storage; and cameras and telephones (PTP, MTP), by which data come and go as well: class codes of usb.org."""
 KEYBOARDS = "03:00:01 03:01:01"

@@ -18,12 +18,8 @@ import time
 from collections.abc import Iterator
 from typing import Any, NamedTuple, Protocol
 
-from . import Medium, SettingsWrong, person_at_the_seat, read_settings, tell
+from . import HIDDEN, PLACE, Medium, SettingsWrong, person_at_the_seat, read_settings, tell
 
-HIDDEN = "/run/kijun-media"
-"""Where a file system is while it is scanned: root alone comes in."""
-
-PLACE = "/media/kijun"
 NAMED = 100
 """Names of files that one record holds, and bytes of each below; how many there are is counted in any case."""
 LONGEST = 255
