@@ -323,12 +323,19 @@ def _definitions(value: Any) -> bool:
 RECIPIENT = r"age1[0-9a-z]{58}|ssh-(?:ed25519|rsa) [A-Za-z0-9+/=]+(?: [!-~]+)?"
 """A public key that age(1) encrypts for."""
 
+USB_INTERFACE = r"[0-9a-f]{2}:(?:[0-9a-f]{2}|\*):(?:[0-9a-f]{2}|\*)"
+"""As usbguard-rules.conf(5) has it; the class is said, or any storage would be taken."""
+
 TYPES: dict[str, tuple[str, Callable[[Any], bool]]] = {
     "int": ("a whole number", _whole),
     "float": ("a number", _fraction),
     "bool": ("true or false", lambda v: isinstance(v, bool) or str(v).lower() in ("true", "false", "yes", "no")),
     "str": ("a text", lambda v: isinstance(v, str)),
     "list": ("a list", lambda v: isinstance(v, list)),
+    "usb_interfaces": (
+        "a list of kinds of interfaces such as [03:*:*]: class, subclass and protocol, two hexadecimal digits or *",
+        lambda v: isinstance(v, list) and all(re.fullmatch(USB_INTERFACE, str(one)) for one in v),
+    ),
     "names": (
         "a list of names",
         lambda v: isinstance(v, list) and all(isinstance(name, str) and NAME.fullmatch(name) for name in v),

@@ -41,6 +41,16 @@ for n in $(seq 120); do [ -S /run/clamav/clamd.ctl ] && break; sleep 1; done; [ 
 id operator1 >/dev/null 2>&1 || useradd -m operator1
 """
 GADGET = "/sys/kernel/config/usb_gadget/odd"
+KEYBOARD = """
+modprobe libcomposite && mkdir /sys/kernel/config/usb_gadget/NAME && cd /sys/kernel/config/usb_gadget/NAME
+echo 0x046d > idVendor && echo 0xc31c > idProduct && mkdir strings/0x409 && printf NAME > strings/0x409/product
+mkdir functions/hid.NAME && cd functions/hid.NAME && echo 1 > protocol && echo 1 > subclass && echo 8 > report_length
+echo BQEJBqEBBQcZ4CnnFQAlAXUBlQiBAsA= | base64 -d > report_desc
+cd /sys/kernel/config/usb_gadget/NAME && mkdir configs/c.1 && ln -s functions/hid.NAME configs/c.1/
+"""
+KEYBOARDS = (
+    "for f in $(grep -l 046d /sys/bus/usb/devices/*/idVendor); do ls -d ${f%idVendor}*:*/*/input; done 2>/dev/null"
+)
 # A stick that is a keyboard as well, as no module of its own makes it.
 COMPOSITE = f"""
 modprobe libcomposite && mkdir {GADGET} && cd {GADGET} && echo 0x0951 > idVendor && echo 0x1666 > idProduct
@@ -50,7 +60,7 @@ echo 8 > report_length
 echo BQEJBqEBBQcZ4CnnFQAlAXUBlQiBAsA= | base64 -d > report_desc
 cd {GADGET} && mkdir functions/mass_storage.s && echo /root/stick.img > functions/mass_storage.s/lun.0/file
 mkdir configs/c.1 && ln -s functions/hid.k functions/mass_storage.s configs/c.1/
-basename /sys/class/udc/* > UDC
+echo dummy_udc.1 > UDC
 """
 TAKEN_APART = f"""
 cd {GADGET} && echo > UDC; rm configs/c.1/hid.k configs/c.1/mass_storage.s
@@ -112,7 +122,9 @@ def machine(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
     lab("reset", request.param)
     found = VirtualMachine(request.param)
     found.ok(SCANNER)
-    found.ok("modprobe dummy_hcd")
+    # One controller for the keyboard that was always there, one for what comes.
+    found.ok("modprobe dummy_hcd num=2")
+    found.ok(KEYBOARD.replace("NAME", "old") + "echo dummy_udc.0 > UDC")
     url = f"sqlite:///{tmp_path_factory.mktemp('media') / 'ledger.sqlite'}"
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("KIJUN_LEDGER_URL", url)
@@ -127,7 +139,7 @@ def machine(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
 
 def applied(machine: VirtualMachine, *arguments: str) -> subprocess.CompletedProcess[str]:
     """Apply the role."""
-    done = machine.playbook("removable_media", *arguments)
+    done = machine.playbook("removable_media", "-e", "removable_media_managed=true", *arguments)
     assert done.returncode == 0, done.stdout + done.stderr
     return done
 
@@ -164,6 +176,22 @@ def test_a_lent_stick_that_is_a_keyboard_too_is_refused(machine: VirtualMachine)
         assert not told(machine, "mounted")
     finally:
         machine.run(TAKEN_APART)
+
+
+@pytest.mark.control("RMED-01")
+def test_the_keyboard_that_was_there_stays_and_another_one_is_refused(machine: VirtualMachine) -> None:
+    assert len(machine.ok(KEYBOARDS).split()) == 1
+    gadget = "/sys/kernel/config/usb_gadget/new"
+    machine.ok(KEYBOARD.replace("NAME", "new") + "echo dummy_udc.1 > UDC")
+    try:
+        assert waited(machine, "refused", name="new")["id"] == "046d:c31c"
+        assert len(machine.ok(KEYBOARDS).split()) == 1
+        # What usbguard begins with, it judges as well.
+        machine.ok("systemctl restart usbguard.service; sleep 2")
+        assert len(machine.ok(KEYBOARDS).split()) == 1
+    finally:
+        machine.run(f"cd {gadget} && echo > UDC; rm configs/c.1/hid.new; rmdir configs/c.1 functions/* strings/0x409")
+        machine.run(f"rmdir {gadget}")
 
 
 @pytest.mark.control("RMED-02")
@@ -228,14 +256,15 @@ def test_a_medium_whose_time_is_over_is_taken_no_more(machine: VirtualMachine) -
 @pytest.mark.control("RMED-03")
 def test_the_audit_notices_what_was_undone(machine: VirtualMachine, verdicts: Verdicts) -> None:
     assert "changed=0" in applied(machine, "--diff").stdout
-    good = verdicts()
+    managed = ("-e", "removable_media_managed=true")
+    good = verdicts(*managed)
     assert set(good) >= {"RMED-01", "RMED-02", "RMED-03"}
     assert {good[control] for control in AUDITED.split(",")} == {"pass"}, good
     machine.ok("usbguard append-rule 'allow with-interface one-of { 08:*:* }'")
     machine.ok("systemctl disable --now kijun-media-watch.service && rm /etc/udev/rules.d/61-kijun-media.rules")
-    bad = verdicts()
+    bad = verdicts(*managed)
     assert {bad[control] for control in AUDITED.split(",")} == {"fail"}, bad
     applied(machine)
     machine.ok("systemctl restart usbguard.service")
-    again = verdicts()
+    again = verdicts(*managed)
     assert {again[control] for control in AUDITED.split(",")} == {"pass"}, again

@@ -110,3 +110,15 @@ def test_no_serial_writes_a_rule(serial: str) -> None:
     text = json.dumps({"media": [MEDIUM._replace(serial=serial)._asdict()], "interfaces": [], "one_keyboard": True})
     with pytest.raises(removable_media.SettingsWrong):
         removable_media.settings_of(text)
+
+
+def test_a_second_device_with_the_same_serial_is_refused(tmp_path: Path) -> None:
+    first, second = use.Use("sda", Scanner()), use.Use("sdb", Scanner())
+    path = str(tmp_path / "USB-1.lock")
+    first._claim(path)
+    with pytest.raises(use.Refused, match="a second one says that it is the same"):
+        second._claim(path)
+    os.close(first.claim)
+    os.close(second.claim)
+    second._claim(path)
+    os.close(second.claim)

@@ -7,7 +7,7 @@ import datetime
 import os
 from typing import Any
 
-from ..removable_media import HIDDEN, PLACE, SETTINGS, SettingsWrong, rules, settings_of
+from ..removable_media import HIDDEN, PLACE, PRESENT, SETTINGS, SettingsWrong, rules, rules_of, settings_of
 from .host import Host
 
 DAEMON = "/etc/usbguard/usbguard-daemon.conf"
@@ -27,7 +27,7 @@ def usb(host: Host, keys: list[str]) -> dict[str, Any]:
             "media": [],
             "unscanned": _unscanned(host),
         }
-    wanted = rules(settings, datetime.date.today())
+    wanted = rules(settings, datetime.date.today(), rules_of(host.read_if_there(PRESENT)))
     return {
         **_daemon(host),
         "rules_differ": _differing(host, wanted),

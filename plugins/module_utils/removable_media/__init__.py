@@ -21,6 +21,8 @@ HEAD = (
     "# Managed by Kijun (role removable_media): made from %s whenever usbguard starts. usbguard-rules.conf(5)\n"
     % SETTINGS
 )
+PRESENT = "/etc/kijun/removable-media-present.rules"
+"""Rules for what was there when usbguard first started: without it somebody's only keyboard could be refused."""
 SEAT = "/run/systemd/seats/seat0"
 TAG = "kijun-media"
 
@@ -102,12 +104,38 @@ def settings_of(text: str) -> Settings:
     return settings
 
 
-def rules(settings: Settings, day: datetime.date) -> list[str]:
+NOTHING = Settings([], ["03:*:*", "09:*:*"], False)
+"""What holds where settings cannot be read: no media, and nobody loses a keyboard."""
+
+CARRIES = re.compile(r"\b0[68]:[0-9a-f]{2}:[0-9a-f]{2}\b")
+"""An interface by which data come and go, see `STORAGE`."""
+
+ELSEWHERE = re.compile(r' (?:parent-hash|via-port|with-connect-type) "(?:[^"\\]|\\.)*"')
+"""What of a rule says where a device is plugged in."""
+
+
+def present_rules(policy: str) -> list[str]:
+    """Rules for devices that are there, wherever they are plugged in; none for what carries data.
+
+    Args:
+        policy: what usbguard(1), generate-policy, makes of them.
+    """
+    lines = [ELSEWHERE.sub("", line.strip()) for line in policy.splitlines()]
+    return [line for line in lines if line.startswith("allow id ") and not CARRIES.search(_interfaces(line))]
+
+
+def _interfaces(rule: str) -> str:
+    """The interfaces of a device's rule, which stand behind all that the device says of itself."""
+    return rule.rpartition(" with-interface ")[2]
+
+
+def rules(settings: Settings, day: datetime.date, present: list[str]) -> list[str]:
     """The rules of a day; the first that fits a device decides, and what none fits is blocked.
 
     Args:
         settings: what the role says.
         day: the day. Media whose last day is over have no rule.
+        present: rules for devices that were there before, as `present_rules` gives them.
     """
     lines = [
         'allow id %s:%s serial "%s" with-interface match-all { 08:*:* }' % (one.vendor_id, one.product_id, one.serial)
@@ -115,6 +143,7 @@ def rules(settings: Settings, day: datetime.date) -> list[str]:
         if day.isoformat() <= one.until
     ]
     lines.append("block with-interface one-of { %s }" % STORAGE)
+    lines += present
     if settings.one_keyboard:
         kept = "with-interface one-of { %s }" % KEYBOARDS
         lines += [
@@ -126,9 +155,39 @@ def rules(settings: Settings, day: datetime.date) -> list[str]:
     return [" ".join(line.split()) for line in lines]
 
 
-def rules_file(settings: Settings, day: datetime.date) -> str:
+def rules_file(settings: Settings, day: datetime.date, present: list[str]) -> str:
     """The file that has these rules, for usbguard-daemon(8)."""
-    return HEAD + "".join("%s\n" % line for line in rules(settings, day))
+    return HEAD + _lines(rules(settings, day, present))
+
+
+def rules_of(text: str) -> list[str]:
+    """The rules of a file that may have comments."""
+    return [line for line in text.splitlines() if line and not line.startswith("#")]
+
+
+def learned(path: str = PRESENT) -> list[str]:
+    """Rules for what was there when this was asked for the first time; they are kept.
+
+    Args:
+        path: the file that keeps them. Without it, what is there now is learned.
+    """
+    try:
+        with open(path, encoding="utf-8") as file:
+            return rules_of(file.read())
+    except FileNotFoundError:
+        pass
+    done = subprocess.run(["usbguard", "generate-policy", "-P"], capture_output=True, text=True, check=False)
+    if done.returncode:
+        return []
+    found = present_rules(done.stdout)
+    write_rules(
+        "# Devices that were there when Kijun came. Remove this file to have them learned anew.\n" + _lines(found), path
+    )
+    return found
+
+
+def _lines(found: list[str]) -> str:
+    return "".join("%s\n" % line for line in found)
 
 
 def read_settings(path: str = SETTINGS) -> Settings:
@@ -245,15 +304,12 @@ def main(arguments: list[str]) -> int:
     try:
         settings = read_settings()
     except SettingsWrong as error:
-        # Nothing is taken by rules of which nobody knows whether they hold.
-        write_rules(HEAD)
         tell({"event": "failed", "reason": str(error)})
-        return 1
-    today = datetime.date.today()
+        settings = NOTHING
     if arguments == ["rules"]:
-        write_rules(rules_file(settings, today))
+        write_rules(rules_file(settings, datetime.date.today(), learned()))
     elif arguments == ["expire"]:
-        if write_rules(rules_file(settings, today)):
+        if write_rules(rules_file(settings, datetime.date.today(), learned())):
             # A stick whose time is over may have files open that are not written yet.
             os.sync()
             subprocess.run(["systemctl", "restart", "usbguard.service"], check=True)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import datetime
+import fcntl
 import os
 import pwd
 import re
@@ -203,6 +204,7 @@ class Use:
         self.kernel_name, self.scanner = kernel_name, scanner
         self.hidden = os.path.join(HIDDEN, kernel_name)
         self.place = ""
+        self.claim = -1
         self.about: dict[str, Any] = {"device": kernel_name}
         self.ended = False
 
@@ -275,13 +277,13 @@ class Use:
         if not self.scanner.answers():
             raise Refused("no scanner answers")
         place = os.path.join(PLACE, folder_name(medium, self.kernel_name))
-        if os.path.ismount(place):
-            raise Refused("a medium of that name is in use already: a second one says that it is the same")
+        os.makedirs(HIDDEN, mode=0o700, exist_ok=True)
+        self._claim(os.path.join(HIDDEN, os.path.basename(place) + ".lock"))
         kind = self._kind()
         options = [SAFE, FILE_SYSTEMS[kind]]
         if kind in OWNED:
             options.append(_owner(medium.person))
-        for folder, mode in ((HIDDEN, 0o700), (self.hidden, 0o700), (PLACE, 0o755), (place, 0o755)):
+        for folder, mode in ((self.hidden, 0o700), (PLACE, 0o755), (place, 0o755)):
             os.makedirs(folder, mode=mode, exist_ok=True)
         # From here to its use it is one file system in the kernel: what was scanned is what is cached.
         joined = ",".join(one for one in options if one)
@@ -302,6 +304,22 @@ class Use:
         who = {"person": person_at_the_seat(), "place": place, "files": named(list(found))}
         tell({"event": "mounted", **self.about, **who})
         return found
+
+    def _claim(self, path: str) -> None:
+        """Have the name of a medium to itself, until this process ends.
+
+        Args:
+            path: a file that stands for the name.
+
+        Raises:
+            Refused: another device has it.
+        """
+        self.claim = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(self.claim, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            reason = "a medium of that name is in use already: a second one says that it is the same"
+            raise Refused(reason) from None
 
     def _kind(self) -> str:
         """The file system, as blkid(8) finds it."""
