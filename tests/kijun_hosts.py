@@ -156,16 +156,17 @@ def together(attempt: Callable[[], bool], times: int) -> list[bool]:
         return [future.result() for future in [pool.submit(attempt) for _ in range(times)]]
 
 
-def on_controller(name: str, **variables: Any) -> subprocess.CompletedProcess[str]:
+def on_controller(name: str, *arguments: str, **variables: Any) -> subprocess.CompletedProcess[str]:
     """Run a playbook that no host has part in, and that tells nobody of the ledger's state.
 
     Args:
         name: of playbooks/, without its ending.
+        arguments: further arguments of ansible-playbook.
         variables: further variables.
     """
     given = json.dumps({"kijun_ledger_syslog": False, **variables})
     return subprocess.run(
-        [ANSIBLE_PLAYBOOK, f"playbooks/{name}.yml", "-e", given],
+        [ANSIBLE_PLAYBOOK, f"playbooks/{name}.yml", "-e", given, *arguments],
         cwd=ROOT,
         stdin=subprocess.DEVNULL,
         capture_output=True,

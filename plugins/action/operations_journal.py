@@ -9,6 +9,7 @@ from typing import Any
 from ..plugin_utils.journal.entries import asked
 from ..plugin_utils.journal.words import BOOK
 from ..plugin_utils.ledger_action import CHANGE_ARGUMENTS, LedgerAction
+from ..plugin_utils.ledger_entries import entries_of
 
 
 class ActionModule(LedgerAction):
@@ -18,10 +19,8 @@ class ActionModule(LedgerAction):
         """Enter it."""
         variables = task_vars or {}
         result = super().run(tmp, variables)
-        arguments = self.arguments(
-            {"entries": {"type": "list", "elements": "dict", "required": True}, **CHANGE_ARGUMENTS}
-        )
-        entries = arguments["entries"]
+        arguments = self.arguments({"entries": {"type": "raw", "required": True}, **CHANGE_ARGUMENTS})
+        entries = entries_of(arguments["entries"])
         committee = self.variable(variables, "operations_journal_committee", [])
         with self.ledger(arguments, variables) as ledger:
             found = ledger.find(BOOK, {str(entry.get("id")) for entry in entries if entry.get("id")})

@@ -29,8 +29,8 @@ options:
         C(ssh_keys), C(age_key), C(password) and C(mfa); docs/accounts.md explains them.
       - C(version), where given, is the version of the account that was seen; the batch is refused when somebody else
         changed it since.
-    type: list
-    elements: dict
+      - A text that is such a list as YAML has it does as well; nothing in it is evaluated.
+    type: raw
     required: true
 extends_documentation_fragment:
   - kijun.baseline.ledger

@@ -31,8 +31,8 @@ options:
       - C(dispose) ends it, with C(reason), C(disposed_on) and C(record) (of the erasure of its data).
       - C(version), where given, is the version of the asset that was seen; the batch is refused when somebody changed
         it since.
-    type: list
-    elements: dict
+      - A text that is such a list as YAML has it does as well; nothing in it is evaluated.
+    type: raw
     required: true
 extends_documentation_fragment:
   - kijun.baseline.ledger

@@ -31,8 +31,8 @@ options:
       - No approval covers more than C(kijun_exceptions_max_days) days (365).
       - C(version), where given, is the version of the exception that was seen; the batch is refused when somebody else
         changed it since.
-    type: list
-    elements: dict
+      - A text that is such a list as YAML has it does as well; nothing in it is evaluated.
+    type: raw
     required: true
 extends_documentation_fragment:
   - kijun.baseline.ledger

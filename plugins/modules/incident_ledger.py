@@ -26,8 +26,8 @@ options:
         again), C(outside) (whether damage reached others outside the organisation) and, where it did, C(reported_to).
       - C(version), where given, is the version of the incident that was seen; the batch is refused when somebody
         changed it since.
-    type: list
-    elements: dict
+      - A text that is such a list as YAML has it does as well; nothing in it is evaluated.
+    type: raw
     required: true
 extends_documentation_fragment:
   - kijun.baseline.ledger

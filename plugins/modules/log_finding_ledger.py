@@ -22,8 +22,8 @@ options:
       - C(record) is what M(kijun.baseline.log_findings) does.
       - C(version), where given, is the version of the finding that was seen; the batch is refused when somebody changed
         it since.
-    type: list
-    elements: dict
+      - A text that is such a list as YAML has it does as well; nothing in it is evaluated.
+    type: raw
     required: true
 extends_documentation_fragment:
   - kijun.baseline.ledger

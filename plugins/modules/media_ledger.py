@@ -33,8 +33,8 @@ options:
       - C(dispose) ends it, with C(erasure), C(disposed_on), C(witness), C(certificate), C(reason) and C(disposed_by).
       - C(version), where given, is the version of the medium that was seen; the batch is refused when somebody changed
         it since.
-    type: list
-    elements: dict
+      - A text that is such a list as YAML has it does as well; nothing in it is evaluated.
+    type: raw
     required: true
 extends_documentation_fragment:
   - kijun.baseline.ledger

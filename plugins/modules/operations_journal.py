@@ -32,8 +32,8 @@ options:
       - C(correct) does to one entry what a V(correction) does to those in C(about).
       - C(consider) says of a run, change or rollback what its problems were, and what could be done better.
       - C(version), where given with these three, is the version of the entry that was seen.
-    type: list
-    elements: dict
+      - A text that is such a list as YAML has it does as well; nothing in it is evaluated.
+    type: raw
     required: true
 attributes:
   check_mode:

@@ -37,12 +37,12 @@ class EntriesAction(LedgerAction):
         result = super().run(tmp, variables)
         arguments = self.arguments(
             {
-                "entries": {"type": "list", "elements": "dict", "required": True},
+                "entries": {"type": "raw", "required": True},
                 **CHANGE_ARGUMENTS,
             }
         )
         key = BOOKS[self.book].key
-        changes = [change_of(number, entry, key) for number, entry in enumerate(arguments["entries"], 1)]
+        changes = [change_of(number, entry, key) for number, entry in enumerate(entries_of(arguments["entries"]), 1)]
         context = self.context(variables, self.book)
         actor = self.actor(arguments, variables)
         with self.ledger(arguments, variables) as ledger:
@@ -71,6 +71,28 @@ class EntriesAction(LedgerAction):
         result.update(current=after, actor=actor)
         result[self.returned] = {name: after[name] for name in sorted({event.key for event in events})}
         return result
+
+
+def entries_of(value: Any) -> list[dict[str, Any]]:
+    """The entries of a task.
+
+    Args:
+        value: a list of dictionaries, or a text that is one as YAML has it, which is what a form can ask for. Nothing
+            in it is evaluated.
+
+    Raises:
+        AnsibleActionFail: it is neither.
+    """
+    if isinstance(value, str):
+        try:
+            value = yaml.safe_load(value)
+        except yaml.YAMLError as error:
+            reason = " ".join(str(error).split())[:300]
+            raise AnsibleActionFail("entries: is a text, and no YAML: %s" % reason) from None
+    if not isinstance(value, list) or not all(isinstance(entry, dict) for entry in value):
+        reason = "must be a list of entries, each with its fields, or a text that is one as YAML has it"
+        raise AnsibleActionFail("entries: %r: %s" % (str(value)[:80], reason))
+    return [{str(name): field for name, field in entry.items()} for entry in value]
 
 
 def change_of(number: int, entry: dict[str, Any], key: str) -> Change:

@@ -3,11 +3,14 @@
 
 from __future__ import annotations
 
+import csv
 import datetime
+import json
 from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from ansible_collections.kijun.baseline.plugins.plugin_utils.ledger import migrate
 from kijun_hosts import on_controller
 
@@ -90,3 +93,20 @@ def test_a_medium_as_an_operator_enters_it(tmp_path: Path) -> None:
     assert enter(erased, ended) == ""
     assert on_controller("media_report", **settings).returncode == 0
     assert "USB-1,disposed,usb_flash,0951" in (tmp_path / "media" / "media.csv").read_text(encoding="utf-8-sig")
+
+
+def test_what_a_form_asks_for_is_text_and_stays_text(tmp_path: Path) -> None:
+    # As AWX hands on what somebody typed: one text, marked as unsafe.
+    typed = yaml.safe_dump([{**STICK, "purpose": '{{ 7 * 7 }} of "it\'s"'}], allow_unicode=True)
+    given = tmp_path / "extravars"
+    given.write_text(f"media_entries: !unsafe {json.dumps(typed)}\n", encoding="utf-8")
+    done = on_controller("media_entries", "-e", f"@{given}")
+    assert done.returncode == 0, done.stdout
+    settings = {"media_directory": str(tmp_path / "media"), "media_language": "en"}
+    assert on_controller("media_report", **settings).returncode == 0
+    with (tmp_path / "media" / "media.csv").open(encoding="utf-8-sig", newline="") as file:
+        (row,) = csv.DictReader(file)
+    assert row["Purpose"] == '{{ 7 * 7 }} of "it\'s"'
+    done = on_controller("media_entries", media_entries="USB-1")
+    assert done.returncode != 0
+    assert "must be a list of entries, each with its fields" in " ".join(done.stdout.split())
