@@ -31,6 +31,9 @@ GUARD = "/var/lib/kijun/guard"
 POSTFIX = "/etc/postfix/main.cf"
 """The settings of the mail server that mail can be scanned for."""
 
+ISOLATION = "/etc/kijun/isolation.ready"
+"""What the role firewall keeps ready to cut the host off with."""
+
 NAMES = 1000
 """Files that there must still be room for, where the file system counts them."""
 
@@ -143,6 +146,7 @@ def main(argument: str) -> None:
         "controller": controller(),
         "environment": marker(Host())["name"],
         "memory_mb": memory_mb(),
+        "isolation_ready": os.path.exists(ISOLATION),
         "postfix": os.path.exists(POSTFIX),
     }
     found = complaint(system)

@@ -16,8 +16,9 @@ import pytest
 from ansible_collections.kijun.baseline.plugins.plugin_utils.ledger import migrate
 from ansible_collections.kijun.baseline.plugins.plugin_utils.ledger.engine import Ledger
 from kijun_hosts import ANSIBLE_PLAYBOOK, ROOT, Machine
+from kijun_logs import wait_for
 
-from .test_antimalware import INVENTORY, SERVER, make, play, quiet
+from .test_antimalware import INVENTORY, SERVER, Verdicts, make, play, quiet
 
 SETTINGS = ("-e", "@molecule/firewall/vars/settings.yml")
 FIREWALL = "molecule/firewall/converge.yml"
@@ -210,3 +211,34 @@ def test_a_find_from_the_host_to_the_months_report(desk: Desk) -> None:
     done = desk.run("mori", "malware_report", *hosts, **{**out, "incidents_month": "2026-13"})
     assert done.returncode != 0
     assert "clause SM-4.5.3-2" in " ".join((done.stdout + done.stderr).split())
+
+
+@pytest.mark.control("AMW-07")
+def test_a_host_cuts_itself_off_where_a_find_asks_for_it(desk: Desk, verdicts: Verdicts) -> None:
+    machine = desk.machine
+    asked = ("-e", json.dumps({"antimalware_isolate": "any"}))
+    try:
+        done = play(machine, *asked)
+        assert done.returncode == 0, done.stdout + done.stderr
+        assert verdicts("--tags", "AMW-07", *asked) == {"AMW-07": "pass"}
+        assert machine.run(CUT_OFF).rc != 0
+        make(machine, f"os.makedirs({ODD!r}, exist_ok=True)\nopen('{ODD}/e.com', 'w').write(eicar)")
+        assert machine.run(f"kijun-malware scan {ODD}").rc == 2
+        assert wait_for(lambda: machine.run(CUT_OFF).rc == 0, 30)
+        event = json.loads(machine.ok("cat /var/lib/kijun/firewall/isolation.json"))[-1]
+        (find,) = json.loads(machine.ok("kijun-malware finds"))
+        assert (event["isolated"], event["by"], event["ticket"]) == (True, "kijun-malware", find["id"])
+        # Loaded anew, as at a start, it still is.
+        machine.ok("nft -f /etc/nftables.conf")
+        assert machine.run(CUT_OFF).rc == 0
+        desk.ok("sato", "isolate", isolate=False, requester="mori", ticket="INC-19", reason="looked at")
+        assert machine.run(CUT_OFF).rc != 0
+        # What it was let back after asks for nothing any more.
+        machine.ok("systemctl start kijun-malware-isolate.service")
+        assert machine.run(CUT_OFF).rc != 0
+        machine.ok("systemctl disable --quiet --now kijun-malware-isolate.path")
+        assert verdicts("--tags", "AMW-07", *asked) == {"AMW-07": "fail"}
+    finally:
+        done = play(machine)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert machine.run("systemctl is-active kijun-malware-isolate.path").rc != 0

@@ -319,6 +319,7 @@ FACTS: dict[str, Fact] = {
             "not_handled": "ids of finds of the last month that could not be put into quarantine",
             "quarantine_mode": "mode of the quarantine's directory; null when there is none",
             "quarantined": "how many files are in quarantine",
+            "isolate": "for which finds the host cuts itself off: never, failed, any",
             "source": "address of the internal server of definitions",
             "update_age_hours": "hours since definitions were last looked for with success; null for never",
             "update_error": "why the last look failed; null when it did not",
