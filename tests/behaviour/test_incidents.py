@@ -234,11 +234,11 @@ def test_a_host_cuts_itself_off_where_a_find_asks_for_it(desk: Desk, verdicts: V
         desk.ok("sato", "isolate", isolate=False, requester="mori", ticket="INC-19", reason="looked at")
         assert machine.run(CUT_OFF).rc != 0
         # What it was let back after asks for nothing any more.
-        machine.ok("systemctl start kijun-malware-isolate.service")
+        machine.ok("systemctl restart kijun-malware-isolate.service && sleep 3")
         assert machine.run(CUT_OFF).rc != 0
-        machine.ok("systemctl disable --quiet --now kijun-malware-isolate.path")
+        machine.ok("systemctl disable --quiet --now kijun-malware-isolate.service")
         assert verdicts("--tags", "AMW-07", *asked) == {"AMW-07": "fail"}
     finally:
         done = play(machine)
     assert done.returncode == 0, done.stdout + done.stderr
-    assert machine.run("systemctl is-active kijun-malware-isolate.path").rc != 0
+    assert machine.run("systemctl is-active kijun-malware-isolate.service").rc != 0
