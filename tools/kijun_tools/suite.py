@@ -152,6 +152,9 @@ SCENARIOS = {
 """Scenarios of one host, longest first: scenario -> its lab instance, and the host that `make test` takes."""
 
 
+MALWARE = "server12,server13,client12,client13,time1,localhost"
+"""All hosts of that scenario."""
+
 SLOW = (
     pytest("desktop", DESKTOP, "--lab-hosts=client12,client13", lab=43),
     pytest("media-erase", "behaviour/test_media_erase_vm.py", "--lab-hosts=vm12,vm13", lab=45),
@@ -176,7 +179,7 @@ def hosts(both: bool) -> tuple[Part, ...]:
         molecule("logging", lab=30, selected="test" if both else ""),
         molecule("backup", lab=32, selected="test" if both else ""),
         molecule("change", lab=34, selected="test" if both else ""),
-        molecule("antimalware", lab=40, selected="test" if both else ""),
+        molecule("antimalware", lab=40, host=MALWARE if both else "", selected="test" if both else ""),
         pytest(
             "modules",
             f"behaviour/{MODULES[0]}.py",
