@@ -49,7 +49,7 @@ echo BQEJBqEBBQcZ4CnnFQAlAXUBlQiBAsA= | base64 -d > report_desc
 cd /sys/kernel/config/usb_gadget/NAME && mkdir configs/c.1 && ln -s functions/hid.NAME configs/c.1/
 """
 KEYBOARDS = (
-    "for f in $(grep -l 046d /sys/bus/usb/devices/*/idVendor); do ls -d ${f%idVendor}*:*/*/input; done 2>/dev/null"
+    "for f in $(grep -l 046d /sys/bus/usb/devices/*/idVendor); do ls -d ${f%id*}*:*/*/input; done 2>/dev/null; true"
 )
 # A stick that is a keyboard as well, as no module of its own makes it.
 COMPOSITE = f"""
