@@ -56,3 +56,32 @@ def lab(*words: str) -> str:
         pytest.skip(done.stderr.strip())
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
+
+
+STICK = "/sys/kernel/config/usb_gadget/stick"
+
+
+def plug_stick(machine: Machine, image: str, serial: str, name: str = "Stick", controller: str = "dummy_udc.0") -> None:
+    """Have a USB stick at a machine that has the module dummy_hcd. Debian 12 has no g_mass_storage: it is put together.
+
+    Args:
+        machine: the machine.
+        image: the file that is on it.
+        serial, name: what it says of itself, whatever characters these are.
+        controller: where it is plugged in.
+    """
+    machine.ok(
+        f"modprobe libcomposite && mkdir {STICK} && cd {STICK} && echo 0x0951 >idVendor && echo 0x1666 >idProduct"
+        f" && mkdir strings/0x409 && printf %s {shlex.quote(serial)} >strings/0x409/serialnumber"
+        f" && printf %s {shlex.quote(name)} >strings/0x409/product && mkdir functions/mass_storage.s"
+        f" && echo 1 >functions/mass_storage.s/lun.0/removable && echo {image} >functions/mass_storage.s/lun.0/file"
+        f" && mkdir configs/c.1 && ln -s functions/mass_storage.s configs/c.1/ && echo {controller} >UDC"
+    )
+
+
+def unplug_stick(machine: Machine) -> None:
+    """Pull it out; there may be none."""
+    machine.run(
+        f"cd {STICK} && echo >UDC; rm configs/c.1/mass_storage.s; rmdir configs/c.1 functions/* strings/0x409"
+        f" && cd / && rmdir {STICK}"
+    )

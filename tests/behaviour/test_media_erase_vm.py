@@ -13,16 +13,13 @@ from typing import Any
 import pytest
 from ansible_collections.kijun.baseline.plugins.plugin_utils.ledger import migrate
 from kijun_hosts import on_controller
-from kijun_vm import VirtualMachine, lab
+from kijun_vm import VirtualMachine, lab, plug_stick
 
 VALID = (datetime.datetime.now().astimezone().date() + datetime.timedelta(days=30)).isoformat()
 SERIAL = "0375122100009134"
 SIZE = 48 << 20
 STICK = "/root/stick.img"
-PLUG = (
-    f"modprobe g_mass_storage file={STICK} removable=1 idVendor=0x0951 idProduct=0x1666 iSerialNumber={SERIAL}"
-    " && for n in $(seq 100); do [ -b /dev/sda ] && break; sleep 0.2; done && udevadm settle"
-)
+THERE = "for n in $(seq 100); do [ -b /dev/sda ] && break; sleep 0.2; done && udevadm settle"
 FILL = f"rm -f {STICK} && truncate -s {SIZE} {STICK} && mkfs.ext4 -q {STICK} && sync {STICK}"
 # To the last byte, past the file system's end.
 MARK = f"printf 'what nobody else may read' | dd of={STICK} bs=1 seek={SIZE - 25} conv=notrunc status=none"
@@ -38,7 +35,9 @@ def machine(request: pytest.FixtureRequest) -> Iterator[VirtualMachine]:
     """A virtual machine with a USB stick that has a file system with data on it."""
     lab("reset", request.param)
     found = VirtualMachine(request.param)
-    found.ok(f"modprobe dummy_hcd && {FILL} && {MARK} && {PLUG}")
+    found.ok(f"modprobe dummy_hcd && {FILL} && {MARK}")
+    plug_stick(found, STICK, SERIAL)
+    found.ok(THERE)
     yield found
     lab("down")
 

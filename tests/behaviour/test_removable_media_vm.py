@@ -13,7 +13,7 @@ import pytest
 from ansible_collections.kijun.baseline.plugins.plugin_utils.ledger import migrate
 from kijun_hosts import on_controller
 from kijun_logs import wait_for
-from kijun_vm import VirtualMachine, lab
+from kijun_vm import VirtualMachine, lab, plug_stick, unplug_stick
 
 Verdicts = Callable[..., dict[str, str]]
 
@@ -76,17 +76,10 @@ def stick(machine: VirtualMachine, content: str) -> None:
     )
 
 
-def plug(machine: VirtualMachine, serial: str, more: str = "") -> None:
+def plug(machine: VirtualMachine, serial: str, name: str = "Stick") -> None:
     """Put the stick in, as one of that serial."""
-    machine.ok(
-        "journalctl --rotate >/dev/null; modprobe g_mass_storage file=/root/stick.img removable=1 idVendor=0x0951"
-        f" idProduct=0x1666 iSerialNumber={serial} {more}"
-    )
-
-
-def unplug(machine: VirtualMachine) -> None:
-    """Pull it out."""
-    machine.run("rmmod g_mass_storage")
+    machine.ok("journalctl --rotate >/dev/null")
+    plug_stick(machine, "/root/stick.img", serial, name, "dummy_udc.1")
 
 
 def told(machine: VirtualMachine, event: str, **about: str) -> list[dict[str, Any]]:
@@ -149,7 +142,7 @@ def clean(machine: VirtualMachine) -> Iterator[None]:
     """Nothing is plugged in before or after."""
     machine.run("journalctl --rotate; journalctl --vacuum-time=1s")
     yield
-    unplug(machine)
+    unplug_stick(machine)
 
 
 @pytest.mark.control("RMED-01")
@@ -157,12 +150,12 @@ def clean(machine: VirtualMachine) -> Iterator[None]:
 def test_what_nobody_lent_is_refused(machine: VirtualMachine) -> None:
     stick(machine, "echo text > readme.txt")
     for serial in (UNLENT, OTHERS):
-        plug(machine, serial, "iManufacturer=$(printf 'Ev\\033[31mil') iProduct='a\"b'")
+        plug(machine, serial, "Ev\x1b[31mil\nallow id *:*")
         refused = waited(machine, "refused", serial=serial)
         assert refused["id"] == "0951:1666"
         assert "\x1b" not in json.dumps(refused, ensure_ascii=False)
         assert machine.run("ls /dev/sd*").rc != 0
-        unplug(machine)
+        unplug_stick(machine)
     assert machine.run("runuser -u operator1 -- usbguard list-rules").rc != 0
 
 
@@ -211,7 +204,7 @@ def test_a_lent_stick_is_scanned_and_used(machine: VirtualMachine) -> None:
     used = waited(machine, "used", medium="USB-1")
     assert used["added"]["names"] == ["new.txt"]
     assert used["deleted"]["names"] == ["old.txt"]
-    unplug(machine)
+    unplug_stick(machine)
     ended = waited(machine, "unmounted", medium="USB-1")
     assert ended["in_all"]["added"]["count"] == 1
     waited(machine, "removed", medium="USB-1")
@@ -225,7 +218,7 @@ def test_what_is_infected_or_cannot_be_scanned_is_not_mounted(machine: VirtualMa
     plug(machine, LENT)
     assert "run.com is infected: Eicar-Test-Signature" in waited(machine, "refused", medium="USB-1")["reason"]
     assert machine.run("findmnt -l | grep /dev/sd").rc != 0
-    unplug(machine)
+    unplug_stick(machine)
     machine.run("journalctl --rotate; journalctl --vacuum-time=1s")
     stick(machine, "echo text > readme.txt")
     machine.ok("systemctl stop clamav-daemon.service clamav-daemon.socket")
