@@ -297,7 +297,7 @@ def test_software_that_somebody_added_is_named(machine: Machine, audit: Audit) -
 @pytest.mark.parametrize(
     ("name", "value", "allowed"),
     [
-        ("allowed_classes", ["wbe"], "automount, bluetooth, database"),
+        ("allowed_classes", ["wbe"], "automount, bluetooth, cloud_sync, database"),
         ("action", "purge", "one of remove, mask, report"),
         ("allowed_sockets", [{"protocol": "tcp", "port": 70000, "program": "x"}], "protocol tcp or udp"),
     ],
