@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from kijun_hosts import ANSIBLE_PLAYBOOK, ROOT, Machine
+from kijun_hosts import Machine, ansible_playbook
 
 INVENTORY = ("-i", "inventories/lab", "-i", "molecule/backup/inventory")
 SERVER = "time1"
@@ -76,15 +76,7 @@ def wait_for(what: Callable[[], Any], seconds: float = 30) -> Any:
 
 def play(path: str, *arguments: str) -> subprocess.CompletedProcess[str]:
     """Run a playbook on all hosts of the scenario."""
-    return subprocess.run(
-        [ANSIBLE_PLAYBOOK, *INVENTORY, path, *arguments],
-        cwd=ROOT,
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        timeout=600,
-        check=False,
-    )
+    return ansible_playbook(*INVENTORY, path, *arguments)
 
 
 def auditor(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[Machine], dict[str, str]]:

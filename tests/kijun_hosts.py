@@ -115,15 +115,7 @@ class Machine:
             timeout: seconds that it may take.
         """
         path = name if name.endswith(".yml") else f"playbooks/{name}.yml"
-        return subprocess.run(
-            [ANSIBLE_PLAYBOOK, *self.inventory, path, "--limit", self.name, *arguments],
-            cwd=ROOT,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            timeout=timeout,
-            check=False,
-        )
+        return ansible_playbook(*self.inventory, path, "--limit", self.name, *arguments, timeout=timeout)
 
     def site(self, *arguments: str) -> str:
         """Bring the host to what every host has, or to what other ``--tags`` name; return what was printed."""
@@ -165,12 +157,24 @@ def on_controller(name: str, *arguments: str, **variables: Any) -> subprocess.Co
         variables: further variables.
     """
     given = json.dumps({"kijun_ledger_syslog": False, **variables})
+    return ansible_playbook(f"playbooks/{name}.yml", "-e", given, *arguments, timeout=120)
+
+
+def ansible_playbook(*words: str, timeout: int = 600, **environment: str) -> subprocess.CompletedProcess[str]:
+    """Run ansible-playbook in the checkout; it may fail.
+
+    Args:
+        words: its command line.
+        timeout: seconds that it may take.
+        environment: variables beside those of the tests.
+    """
     return subprocess.run(
-        [ANSIBLE_PLAYBOOK, f"playbooks/{name}.yml", "-e", given, *arguments],
+        [ANSIBLE_PLAYBOOK, *words],
         cwd=ROOT,
+        env={**os.environ, **environment},
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=timeout,
         check=False,
     )

@@ -16,9 +16,9 @@ from ansible_collections.kijun.baseline.plugins.plugin_utils.ledger import migra
 from ansible_collections.kijun.baseline.plugins.plugin_utils.ledger.book import Change
 from ansible_collections.kijun.baseline.plugins.plugin_utils.ledger.engine import Ledger
 from ansible_collections.kijun.baseline.plugins.plugin_utils.ledger_entries import change_of
-from kijun_hosts import ANSIBLE_PLAYBOOK
+from kijun_hosts import ansible_playbook
 
-from .conftest import ROOT, Machine
+from .conftest import Machine
 
 CONTROL = "AUTH-11"
 WEAKER = "sed -i 's/^ENCRYPT_METHOD.*/ENCRYPT_METHOD SHA512/' /etc/login.defs"
@@ -63,15 +63,8 @@ class Book:
 
     def playbook(self, name: str, *arguments: str) -> subprocess.CompletedProcess[str]:
         """A playbook on the controller, as a person runs it."""
-        return subprocess.run(
-            [ANSIBLE_PLAYBOOK, f"playbooks/{name}.yml", "-e", f"kijun_ledger_url={self.url}", *arguments],
-            cwd=ROOT,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            timeout=120,
-            check=False,
-        )
+        url = f"kijun_ledger_url={self.url}"
+        return ansible_playbook(f"playbooks/{name}.yml", "-e", url, *arguments, timeout=120)
 
     def enter(self, *entries: dict[str, Any]) -> None:
         """Enter changes as the module does, without a process of Ansible's."""

@@ -6,7 +6,6 @@ from __future__ import annotations
 import csv
 import datetime
 import json
-import os
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,7 +14,7 @@ from typing import Any
 import pytest
 from ansible_collections.kijun.baseline.plugins.plugin_utils.ledger import migrate
 from ansible_collections.kijun.baseline.plugins.plugin_utils.ledger.engine import Ledger
-from kijun_hosts import ANSIBLE_PLAYBOOK, ROOT, Machine
+from kijun_hosts import ROOT, Machine, ansible_playbook
 from kijun_logs import wait_for
 
 from .test_antimalware import INVENTORY, SERVER, Verdicts, make, play, quiet
@@ -57,18 +56,11 @@ class Desk:
     def run(self, person: str, playbook: str, *arguments: str, **variables: Any) -> subprocess.CompletedProcess[str]:
         """Somebody runs a playbook."""
         options = () if "--limit" in arguments else ("--limit", f"{self.machine.name},localhost")
-        return subprocess.run(
-            [
-                *(ANSIBLE_PLAYBOOK, *INVENTORY, f"playbooks/{playbook}.yml", *SETTINGS, *options, *arguments),
-                *("-e", json.dumps({"kijun_actor": person, **variables})),
-            ],
-            cwd=ROOT,
-            env={**os.environ, "KIJUN_LEDGER_URL": self.url, "KIJUN_REPORT_DIR": str(self.folder)},
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            timeout=600,
-            check=False,
+        return ansible_playbook(
+            *(*INVENTORY, f"playbooks/{playbook}.yml", *SETTINGS, *options, *arguments),
+            *("-e", json.dumps({"kijun_actor": person, **variables})),
+            KIJUN_LEDGER_URL=self.url,
+            KIJUN_REPORT_DIR=str(self.folder),
         )
 
     def ok(self, person: str, playbook: str, *arguments: str, **variables: Any) -> str:

@@ -18,7 +18,7 @@ import pytest
 from ansible_collections.kijun.baseline.plugins.plugin_utils.journal.reading import trail_of
 from ansible_collections.kijun.baseline.plugins.plugin_utils.ledger import migrate
 from ansible_collections.kijun.baseline.plugins.plugin_utils.ledger.engine import Ledger
-from kijun_hosts import ANSIBLE_PLAYBOOK
+from kijun_hosts import ANSIBLE_PLAYBOOK, ansible_playbook
 
 from .conftest import ROOT, Machine
 
@@ -63,21 +63,12 @@ class Journal:
     def run(self, playbook: str, *arguments: str, **variables: Any) -> subprocess.CompletedProcess[str]:
         """Run a playbook, of playbooks/ or of the folder."""
         path = self.folder / f"{playbook}.yml"
-        line = [ANSIBLE_PLAYBOOK, str(path if path.exists() else f"playbooks/{playbook}.yml")]
-        return subprocess.run(
-            [*line, *arguments, "-e", json.dumps(variables)],
-            cwd=ROOT,
-            env={
-                **os.environ,
-                "KIJUN_LEDGER_URL": self.url,
-                "KIJUN_JOURNAL": "yes",
-                "KIJUN_REPORT_DIR": str(self.folder),
-            },
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
+        return ansible_playbook(
+            *(str(path if path.exists() else f"playbooks/{playbook}.yml"), *arguments, "-e", json.dumps(variables)),
             timeout=300,
-            check=False,
+            KIJUN_LEDGER_URL=self.url,
+            KIJUN_JOURNAL="yes",
+            KIJUN_REPORT_DIR=str(self.folder),
         )
 
     def ok(self, playbook: str, *arguments: str, **variables: Any) -> str:
