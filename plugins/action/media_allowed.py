@@ -7,7 +7,7 @@ from typing import Any
 
 from ansible.errors import AnsibleActionFail
 
-from ..plugin_utils.ledger.books.media import USB, usable
+from ..plugin_utils.ledger.books.media import USB, last_day, usable
 from ..plugin_utils.ledger_action import URL_ARGUMENT, LedgerAction
 from ..plugin_utils.ledger_address import is_absent
 
@@ -24,6 +24,7 @@ class ActionModule(LedgerAction):
         arguments = self.arguments({"hosts": {"type": "list", "elements": "str", "required": True}, **URL_ARGUMENT})
         allowed: dict[str, list[dict[str, str]]] = {host: [] for host in arguments["hosts"]}
         if not is_absent(self.url(arguments, variables)):
+            today = self.today()
             groups = {name: set(hosts) for name, hosts in variables.get("groups", {}).items()}
             with self.ledger(arguments, variables) as ledger:
                 verification = ledger.verify(BOOK)
@@ -31,7 +32,7 @@ class ActionModule(LedgerAction):
                     raise AnsibleActionFail("%s; nothing is done" % verification.complaint("the book of media"))
                 for state in ledger.states(BOOK):
                     medium = state.fields
-                    if medium["kind"] not in USB or not usable(medium, self.today()):
+                    if medium["kind"] not in USB or not usable(medium, today):
                         continue
                     for host in allowed:
                         if _is_for(host, medium["hosts"], groups):
@@ -52,5 +53,5 @@ def _told(medium: dict[str, Any]) -> dict[str, str]:
         "product_id": medium["product_id"],
         "serial": medium["serial"],
         "person": medium["lent_to"],
-        "until": min(medium["due_on"], medium["valid_until"]),
+        "until": last_day(medium),
     }

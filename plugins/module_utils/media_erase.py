@@ -12,7 +12,9 @@ import subprocess
 import syslog
 import time
 from collections.abc import Iterator
-from typing import Any, NamedTuple
+from typing import Any
+
+from .removable_media.descriptor import Descriptor, usb_descriptor
 
 BLKRRPART, BLKFLSBUF = 0x125F, 0x1261
 """Read the partition table again; forget what is cached of the device (linux/fs.h)."""
@@ -34,27 +36,6 @@ class EraseError(Exception):
     """A medium is not erased; the text says why, and whether anything was written."""
 
 
-class Wanted(NamedTuple):
-    """Which medium.
-
-    Attributes:
-        serial: what it says its serial is.
-        vendor_id, product_id: of its USB descriptor, four hexadecimal digits; empty where it is no USB device.
-    """
-
-    serial: str
-    vendor_id: str = ""
-    product_id: str = ""
-
-
-class Descriptor(NamedTuple):
-    """What a USB device says of itself; empty where a block device is none."""
-
-    vendor_id: str = ""
-    product_id: str = ""
-    serial: str = ""
-
-
 def block_devices() -> list[Node]:
     """What block devices there are, those that are made of others below them.
 
@@ -70,32 +51,11 @@ def block_devices() -> list[Node]:
     return devices
 
 
-def usb_descriptor(device: str, root: str = "/") -> Descriptor:
-    """The descriptor of the USB device that a disk is part of.
-
-    Args:
-        device: the disk's path, such as /dev/sdb.
-        root: below which /sys is.
-    """
-    folder = os.path.realpath(os.path.join(root, "sys/block", os.path.basename(device)))
-    while len(folder) > len(os.path.join(root, "sys")):
-        if os.path.exists(os.path.join(folder, "idVendor")):
-            return Descriptor(*(_line(os.path.join(folder, name)) for name in ("idVendor", "idProduct", "serial")))
-        folder = os.path.dirname(folder)
-    return Descriptor()
-
-
-def _line(path: str) -> str:
-    with contextlib.suppress(OSError), open(path, encoding="utf-8", errors="replace") as file:
-        return file.read().strip("\n")
-    return ""
-
-
-def find(wanted: Wanted, devices: list[Node], descriptors: dict[str, Descriptor]) -> Node:
+def find(wanted: Descriptor, devices: list[Node], descriptors: dict[str, Descriptor]) -> Node:
     """The one disk that is the medium, and that nothing uses.
 
     Args:
-        wanted: which.
+        wanted: what it says of itself; no vendor_id and product_id where it is no USB device.
         devices: as `block_devices` gives them.
         descriptors: disk's path -> its USB descriptor.
 
@@ -215,11 +175,11 @@ def read_back(file: int, size: int, most: int) -> int:
     return done
 
 
-def erase(wanted: Wanted, method: str, most: int, *, pretend: bool = False) -> dict[str, Any]:
+def erase(wanted: Descriptor, method: str, most: int, *, pretend: bool = False) -> dict[str, Any]:
     """Erase a medium, and prove it.
 
     Args:
-        wanted: which.
+        wanted: which, as `find` takes it.
         method: ``overwrite`` (all of it, by random data and then by zeros) or ``crypto_erase`` (the keys of its LUKS
             volumes and their headers).
         most: bytes that are read back at most, beside both ends (overwrite); headers are read back whole.

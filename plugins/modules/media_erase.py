@@ -84,7 +84,8 @@ erased:
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ..module_utils.media_erase import MIB, EraseError, Wanted, erase
+from ..module_utils.media_erase import MIB, EraseError, erase
+from ..module_utils.removable_media.descriptor import Descriptor
 
 
 def main() -> None:
@@ -104,7 +105,7 @@ def main() -> None:
         module.fail_json(msg="serial is empty; it must be that of the medium (clause SM-4.6.2-3)")
     if given["read_back_mb"] < 1:
         module.fail_json(msg="read_back_mb is %d; it must be at least 1" % given["read_back_mb"])
-    wanted = Wanted(given["serial"], given["vendor_id"], given["product_id"])
+    wanted = Descriptor(given["vendor_id"], given["product_id"], given["serial"])
     try:
         erased = erase(wanted, given["method"], given["read_back_mb"] * MIB, pretend=module.check_mode)
     except EraseError as error:

@@ -10,6 +10,7 @@ from ansible_collections.kijun.baseline.plugins.module_utils.facts.host import H
 from ansible_collections.kijun.baseline.plugins.module_utils.facts.mail import mail
 
 HEADER = "  sl  local_address rem_address   st\n"
+REST = "00000000:0000 0A 00000000:00000000 00:00000000 00000000     0        0 12345 1"
 EVERYWHERE, LOOPBACK, MILTER = "00000000:0019", "0100007F:0019", "0100007F:1CBD"
 GOOD = "inet:127.0.0.1:7357\ntempfail\n10240000\n"
 
@@ -21,7 +22,7 @@ class Given(Host):
         super().__init__(str(root))
         self.said = {"-h": settings, "-P": overrides}
         (root / "proc/net").mkdir(parents=True)
-        rows = "".join(f"   {number}: {one} 00000000:0000 0A\n" for number, one in enumerate(listening))
+        rows = "".join(f"   {number}: {one} {REST}\n" for number, one in enumerate(listening))
         (root / "proc/net/tcp").write_text(HEADER + rows, encoding="utf-8")
         (root / "etc/postfix").mkdir(parents=True)
         (root / "etc/clamav").mkdir(parents=True)

@@ -13,17 +13,18 @@ from ansible_collections.kijun.baseline.plugins.module_utils import media_erase
 from ansible_collections.kijun.baseline.plugins.module_utils.media_erase import (
     ENDS,
     MIB,
-    Descriptor,
     EraseError,
-    Wanted,
     encrypted_areas,
     find,
     read_back,
     regions,
+)
+from ansible_collections.kijun.baseline.plugins.module_utils.removable_media.descriptor import (
+    Descriptor,
     usb_descriptor,
 )
 
-STICK = Wanted("SN1", "0951", "1666")
+STICK = Descriptor("0951", "1666", "SN1")
 SEEN = {"/dev/sdb": Descriptor("0951", "1666", "SN1")}
 
 
@@ -41,7 +42,7 @@ def test_the_one_disk_with_the_serial_is_found() -> None:
     assert find(STICK, [system, disk()], SEEN)["name"] == "/dev/sdb"
     # udev replaces characters of a serial; the descriptor has it as it is.
     assert find(STICK, [disk(serial="SN_1")], SEEN)["name"] == "/dev/sdb"
-    assert find(Wanted("SN1"), [disk(children=[part(mountpoints=[])])], {})["name"] == "/dev/sdb"
+    assert find(Descriptor(serial="SN1"), [disk(children=[part(mountpoints=[])])], {})["name"] == "/dev/sdb"
 
 
 @pytest.mark.parametrize(
@@ -124,8 +125,8 @@ def test_a_usb_device_is_known_by_its_descriptor(tmp_path: Path) -> None:
     block.mkdir(parents=True)
     for name, text in (("idVendor", "0951\n"), ("idProduct", "1666\n"), ("serial", "SN 1\n")):
         (device / name).write_text(text, encoding="utf-8")
-    (tmp_path / "sys/block").mkdir()
-    (tmp_path / "sys/block/sdb").symlink_to(block)
+    (tmp_path / "sys/class/block").mkdir(parents=True)
+    (tmp_path / "sys/class/block/sdb").symlink_to(block)
     assert usb_descriptor("/dev/sdb", str(tmp_path)) == ("0951", "1666", "SN 1")
     assert usb_descriptor("/dev/sdc", str(tmp_path)) == Descriptor()
 

@@ -3,12 +3,11 @@
 
 from __future__ import annotations
 
-import ipaddress
 import re
 from typing import Any
 
 from .host import Host
-from .sockets import TABLES, address
+from .sockets import is_loopback, listening
 
 PORTS = frozenset({25, 465, 587})
 """SMTP, and submission with and without TLS from the first byte on: RFC 5321, RFC 8314."""
@@ -24,21 +23,10 @@ KEEPS = frozenset({"tempfail", "reject", "quarantine", "shutdown"})
 
 def mail(host: Host, keys: list[str]) -> dict[str, Any]:
     """Look which addresses mail is taken at, and what Postfix has scan it."""
-    listening = _listening(host)
-    received = sorted("%s port %d" % one for one in listening if one[1] in PORTS and not _is_loopback(one[0]))
-    unscanned = _unscanned(host, MILTER in listening) if received else []
+    places = {(ip, port) for ip, port, _ in listening(host, "tcp")}
+    received = sorted("%s port %d" % one for one in places if one[1] in PORTS and not is_loopback(one[0]))
+    unscanned = _unscanned(host, MILTER in places) if received else []
     return {"received": received, "unscanned": unscanned}
-
-
-def _listening(host: Host) -> set[tuple[str, int]]:
-    state, tables = TABLES["tcp"]
-    rows = [line.split() for path in tables for line in host.read_if_there(path).splitlines()[1:]]
-    return {address(row[1]) for row in rows if len(row) > 3 and row[3] == state}
-
-
-def _is_loopback(text: str) -> bool:
-    ip = ipaddress.ip_address(text)
-    return (getattr(ip, "ipv4_mapped", None) or ip).is_loopback
 
 
 def _unscanned(host: Host, answers: bool) -> list[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import ipaddress
 import os
+from collections.abc import Iterator
 from typing import Any
 
 from .host import Host
@@ -67,7 +68,8 @@ def _named(names: set[str]) -> str:
     return ",".join(sorted(names - {SYSTEMD} or names)) or "?"
 
 
-def _is_loopback(text: str) -> bool:
+def is_loopback(text: str) -> bool:
+    """Whether nobody but the host itself reaches an address."""
     ip = ipaddress.ip_address(text)
     return (getattr(ip, "ipv4_mapped", None) or ip).is_loopback
 
@@ -77,25 +79,35 @@ def _table(host: Host, path: str) -> str:
     return host.read_if_there(path) if path.endswith("6") else host.read(path)
 
 
+def listening(host: Host, protocol: str) -> Iterator[tuple[str, int, str]]:
+    """Address, port and inode of each socket of a protocol that waits for peers.
+
+    Args:
+        host: whose.
+        protocol: tcp or udp.
+    """
+    state, tables = TABLES[protocol]
+    for table in tables:
+        for line in _table(host, table).splitlines()[1:]:
+            fields = line.split()
+            if fields[3] == state:
+                yield (*address(fields[1]), fields[9])
+
+
 def sockets(host: Host, keys: set[str]) -> dict[str, Any]:
     """Read which addresses and ports are listened on."""
     holders = _programs(host) if keys & {"programs", "listening"} else {}
     result: dict[str, Any] = {"programs": {}, "listening": []}
-    for protocol, (state, tables) in TABLES.items():
+    for protocol in TABLES:
         entries, ports = [], set()
-        for table in tables:
-            for line in _table(host, table).splitlines()[1:]:
-                fields = line.split()
-                if fields[3] != state:
-                    continue
-                ip, port = address(fields[1])
-                place = "%s:%d" % (ip if ":" not in ip else "[%s]" % ip, port)
-                entries.append(place)
-                program = _named(holders.get(fields[9], set()))
-                result["programs"]["%s/%s" % (protocol, place)] = program
-                result["listening"].append((protocol, place, program))
-                if not _is_loopback(ip):
-                    ports.add(port)
+        for ip, port, inode in listening(host, protocol):
+            place = "%s:%d" % (ip if ":" not in ip else "[%s]" % ip, port)
+            entries.append(place)
+            program = _named(holders.get(inode, set()))
+            result["programs"]["%s/%s" % (protocol, place)] = program
+            result["listening"].append((protocol, place, program))
+            if not is_loopback(ip):
+                ports.add(port)
         result[protocol] = sorted(entries)
         result[protocol + "_ports"] = sorted(ports)
     if any(program == SYSTEMD for _, _, program in result["listening"]):

@@ -11,7 +11,6 @@ from ..removable_media import HIDDEN, PLACE, PRESENT, SETTINGS, SettingsWrong, r
 from .host import Host
 
 DAEMON = "/etc/usbguard/usbguard-daemon.conf"
-RULE_FOLDER = "/etc/usbguard/rules.d"
 
 
 def usb(host: Host, keys: list[str]) -> dict[str, Any]:

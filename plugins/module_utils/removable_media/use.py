@@ -20,6 +20,7 @@ from collections.abc import Iterator
 from typing import Any, NamedTuple, Protocol
 
 from . import HIDDEN, PLACE, Medium, SettingsWrong, person_at_the_seat, read_settings, tell
+from .descriptor import Descriptor, usb_descriptor
 
 NAMED = 100
 """Names of files that one record holds, and bytes of each below; how many there are is counted in any case."""
@@ -62,8 +63,8 @@ class Usage(NamedTuple):
     changed: int
 
 
-def descriptor(kernel_name: str, root: str = "/") -> tuple[str, str, str]:
-    """What the USB device of a block device says of itself: vendor's id, product's id, serial.
+def descriptor(kernel_name: str, root: str = "/") -> Descriptor:
+    """What the USB device of a block device says of itself.
 
     Args:
         kernel_name: of the block device, such as ``sda1``.
@@ -72,19 +73,10 @@ def descriptor(kernel_name: str, root: str = "/") -> tuple[str, str, str]:
     Raises:
         Refused: it is no USB device.
     """
-    folder = os.path.realpath(os.path.join(root, "sys/class/block", os.path.basename(kernel_name)))
-    while len(folder) > len(os.path.join(root, "sys")):
-        if os.path.exists(os.path.join(folder, "idVendor")):
-            found = []
-            for name in ("idVendor", "idProduct", "serial"):
-                try:
-                    with open(os.path.join(folder, name), encoding="utf-8", errors="replace") as file:
-                        found.append(file.read().rstrip("\n"))
-                except OSError:
-                    found.append("")
-            return (found[0], found[1], found[2])
-        folder = os.path.dirname(folder)
-    raise Refused("it is no USB device")
+    found = usb_descriptor(kernel_name, root)
+    if not found.vendor_id:
+        raise Refused("it is no USB device")
+    return found
 
 
 def folder_name(medium: Medium, kernel_name: str) -> str:

@@ -367,4 +367,13 @@ def usable(fields: dict[str, Any], day: datetime.date) -> bool:
         fields: the medium's.
         day: the day.
     """
-    return fields["status"] == "lent" and day.isoformat() <= min(fields["due_on"], fields["valid_until"])
+    return fields["status"] == "lent" and day.isoformat() <= last_day(fields)
+
+
+def last_day(fields: dict[str, Any]) -> str:
+    """The last day of a lending, ISO 8601: that on which it is due, or on which its approval ends.
+
+    Args:
+        fields: the medium's, which is lent.
+    """
+    return str(min(fields["due_on"], fields["valid_until"]))
