@@ -149,6 +149,16 @@ def test_the_daemon_comes_back_and_a_bad_change_of_its_files_goes_at_the_next_st
     assert "uid=" not in user(pc, "cp /usr/bin/id ~/prog; ~/prog").stdout
 
 
+@pytest.mark.control("WS-04", "WS-12")
+def test_rounds_that_come_at_the_same_time_do_not_break_each_other(pc: Machine) -> None:
+    pc.ok(
+        "set -e; for i in $(seq 20); do for name in workstation-settings program-rules; do "
+        '/usr/local/lib/kijun/$name & pids="$pids $!"; done; done; for pid in $pids; do wait $pid; done'
+    )
+    assert not pc.run("ls /etc/fapolicyd/*.new").stdout
+    pc.ok("grep -q . /etc/fapolicyd/compiled.rules; systemctl restart fapolicyd")
+
+
 @pytest.mark.control("WS-04")
 def test_a_group_that_is_gone_lets_nobody_run_anything(pc: Machine, verdicts: Verdicts) -> None:
     pc.ok("groupdel src; systemctl restart fapolicyd")
