@@ -5,7 +5,7 @@ SHELL := /bin/bash
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
 .PHONY: help bootstrap demo demo-down test test-fast molecule bench \
-        lab-up lab-down lab-reset lab-status lab-shell lock reference report
+        lab-up lab-down lab-reset lab-status lab-shell lock reference report awx
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## */\1\t/' | expand -t 14
@@ -54,6 +54,9 @@ lock: .venv/installed ## requirements.txt from pyproject.toml
 reference: .venv/installed ## docs/reference, and policy/pending.yml
 	tools/policy pending
 	tools/reference
+
+awx: .venv/installed ## awx/configuration, the table of jobs and the runbooks, from awx/jobs.yml
+	tools/awx
 
 report: .venv/installed ## the latest audit's page made again (RUN=reports/ID)
 	tools/kijun-report $(or $(RUN),reports/latest)

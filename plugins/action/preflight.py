@@ -29,7 +29,12 @@ class ActionModule(HostPythonAction, ExceptionsAction):
         """Check one host's settings and the host."""
         variables = task_vars or {}
         result = super().run(tmp, variables)
-        _, arguments = self.validate_argument_spec({"roles": {"type": "list", "elements": "str", "required": True}})
+        _, arguments = self.validate_argument_spec(
+            {
+                "roles": {"type": "list", "elements": "str", "required": True},
+                "host": {"type": "bool", "default": True},
+            }
+        )
         wrong, settings = [], []
         for role in arguments["roles"]:
             limits = self._value(variables, "__%s_limits" % role)
@@ -38,6 +43,8 @@ class ActionModule(HostPythonAction, ExceptionsAction):
             settings.append((limits, values))
         if wrong:
             raise AnsibleActionFail("; ".join(wrong))
+        if not arguments["host"]:
+            return {**result, "changed": False}
         known = variables.get("ansible_facts", {}).get("kijun_host", {})
         # A cache of facts may hold an earlier run's: then the host was another, perhaps, and excused from other things.
         is_known = known.get("run") == run_id()

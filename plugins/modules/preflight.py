@@ -23,6 +23,11 @@ options:
     type: list
     elements: str
     required: true
+  host:
+    description: V(false) holds the settings alone, for roles that work on the controller; no host is asked anything.
+    type: bool
+    default: true
+    version_added: "0.6.0"
 extends_documentation_fragment:
   - kijun.baseline.reads_only
 author:

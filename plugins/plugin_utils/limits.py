@@ -332,6 +332,7 @@ TYPES: dict[str, tuple[str, Callable[[Any], bool]]] = {
     "bool": ("true or false", lambda v: isinstance(v, bool) or str(v).lower() in ("true", "false", "yes", "no")),
     "str": ("a text", lambda v: isinstance(v, str)),
     "list": ("a list", lambda v: isinstance(v, list)),
+    "dict": ("a dictionary", lambda v: isinstance(v, dict)),
     "usb_interfaces": (
         "a list of kinds of interfaces such as [03:*:*]: class, subclass and protocol, two hexadecimal digits or *",
         lambda v: isinstance(v, list) and all(re.fullmatch(USB_INTERFACE, str(one)) for one in v),

@@ -152,3 +152,12 @@ def test_the_processors_times_are_the_kernels() -> None:
     later_idle, later_total = suite.processor_times()
     assert later_total > total
     assert later_idle - idle < later_total - total
+
+
+def test_a_failure_is_told_in_a_line_that_says_why() -> None:
+    assert suite.gist("assert 1 == 2\n +  where") == "assert 1 == 2"
+    printed = (
+        "AssertionError: \nPLAY [Make PCs workstations] ***\n[ERROR]: Task failed: the unit did not start\nOrigin: x\n"
+    )
+    assert suite.gist(printed) == "AssertionError: [ERROR]: Task failed: the unit did not start"
+    assert suite.gist("") == ""

@@ -204,6 +204,7 @@ def hosts(both: bool) -> tuple[Part, ...]:
         molecule("time_sync", 2, one("server13")),
         pytest("guard", "faults/test_guard.py", lab=11, host=one("server12")),
         pytest("report", "report"),
+        pytest("awx", "awx"),
         *(molecule(name, lab, one(host)) for name, (lab, host) in SCENARIOS.items()),
         pytest("layouts", "layouts", lab=5),
         *(SLOW if both else ()),
@@ -332,11 +333,22 @@ def junit_failures(file: Path) -> list[str]:
     """
     cases = ElementTree.parse(file).getroot().iter("testcase")  # noqa: S314 (pytest of this run wrote it)
     return [
-        f"{case.get('classname')}.{case.get('name')}: {child.get('message', '').strip().partition(chr(10))[0][:200]}"
+        f"{case.get('classname')}.{case.get('name')}: {gist(child.get('message', ''))}"
         for case in cases
         for child in case
         if child.tag in FAILED
     ]
+
+
+def gist(message: str) -> str:
+    """One line of a failed test's message: the first, and what a playbook's output says went wrong.
+
+    Args:
+        message: the message; of an assertion about a playbook it is all that ansible-playbook printed.
+    """
+    lines = [line.strip() for line in message.splitlines() if line.strip()]
+    wrong = [line for line in lines[1:] if line.startswith(("[ERROR]", "fatal:", "failed:"))]
+    return " ".join([*lines[:1], *wrong[:2]])[:400]
 
 
 class Interrupted(Exception):

@@ -13,7 +13,7 @@ import yaml
 ROOT = Path(__file__).resolve().parents[2]
 """The checkout."""
 
-PROOFS = ("tests/behaviour/**/*.py", "molecule/*/tests/**/*.py")
+PROOFS = ("tests/behaviour/**/*.py", "tests/awx/**/*.py", "molecule/*/tests/**/*.py")
 """Where a test may prove a control, relative to the checkout."""
 
 
