@@ -76,7 +76,8 @@ class ActionModule(LedgerAction):
                 # That it is not there, or not stored, is said already, and what to do about it.
                 wrong += [str(problem) for problem in error.problems if not wrong or problem.field != "status"]
             if wrong:
-                raise AnsibleActionFail("nothing was changed: %s" % "; ".join(wrong))
+                done = "the keys are destroyed, and the book did not take it" if erased else "nothing was changed"
+                raise AnsibleActionFail("%s: %s" % (done, "; ".join(wrong)))
             if events and not pretend:
                 self.tell_checkpoint(ledger, BOOK, variables, result)
         result.update(changed=bool(events) and not pretend, record=about.get("record", ""), file=path)

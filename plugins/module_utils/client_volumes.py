@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What of a PC's disks holds data: which LUKS volumes there are, what else there is; and how their keys are destroyed."""
+"""What holds data on a PC's disks: its LUKS volumes, and what else there is; and how their keys are destroyed."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Whether a PC may be reset for another user. Pure functions: what books and the PC say in, what speaks against it out."""
+"""Whether a PC may be reset for another user. Pure functions: what books and the PC say in, complaints out."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ IN_FORCE = USABLE | {"suspended"}
 
 BY_HAND = (
     "by hand: start the PC from the installer's medium, overwrite each disk that is named here (shred --verbose "
-    "--iterations=1 --zero DEVICE), install it anew with encrypted disks, and enter that by asset_entries (action reset, "
-    "reset_method external, with a reason)"
+    "--iterations=1 --zero DEVICE), install it anew with encrypted disks, and enter that by asset_entries.yml (action "
+    "reset, reset_method external, with a reason)"
 )
 """What a person does where this program does not."""
 
@@ -125,11 +125,11 @@ def _books(host: str, books: Books) -> Iterator[str]:
     for incident in books.incidents:
         if incident["status"] != "resolved" and incident["host"] == host:
             reason = "incident %s of host %s is %s: what is looked into is not destroyed; resolve it first"
-            yield _said(reason % (incident["id"], host, incident["status"]), "SM-4.5.4-3")
+            yield _said(reason % (incident["id"], host, incident["status"]), "GL-3.1.2-4b")
 
 
 def _backups(host: str, books: Books) -> Iterator[str]:
-    """Whether its data are kept: each class backed up well since it was stored, or the day before, and restored well."""
+    """Whether its data are kept: each class backed up well, not before the day before its return, and restored well."""
     excuse = "; if there is nothing on it to keep, -e client_reset_no_data says why"
     clause = "SO-5.2-data-steps"
     mine = [entry for entry in books.history if host in entry["hosts"]]

@@ -84,7 +84,7 @@ def test_an_asset_from_its_entry_to_its_end(ledger: Ledger) -> None:
     assert put(ledger, "observe", {"hardware": HARDWARE})["hardware"] == HARDWARE
     assert put(ledger, "count", COUNTED)["counted_by"] == "operator2"
     assert put(ledger, "repair", {"place": "the maker", "reason": "no picture"})["status"] == "repair"
-    assert put(ledger, "use", {"place": "room 4", "user": "operator2"})["user"] == "operator2"
+    assert put(ledger, "use", {"place": "room 4", "user": "operator1"})["user"] == "operator1"
     assert put(ledger, "lose", {"reason": "left in a train"})["status"] == "lost"
     assert put(ledger, "find", {"reason": "the railway had it", "place": "room 3"})["status"] == "stored"
     gone = put(ledger, "dispose", {"reason": "old", "disposed_on": "2026-11-20", "record": "ERA-8"})

@@ -325,13 +325,13 @@ class Assets(Book):
         if change.action == "dispose" and after["kind"] in _WITH_DATA and not gone and not after["record"]:
             yield change.problem("record", "", "its data are erased first: name the record of that", action.clause)
         former = before.fields.get("last_user") or ""
-        if change.payload.get("user") and former and after["kind"] in HANDED_ON:
-            if not is_same_person(former, after["user"]):
-                reason = (
-                    "%s had it, and it was not reset since: playbooks/client_reset.yml, or action reset with "
-                    "reset_method external and a reason, comes first"
-                )
-                yield change.problem("user", after["user"], reason % former, RESET_CLAUSE)
+        is_given = bool(change.payload.get("user")) and after["kind"] in HANDED_ON
+        if is_given and former and not is_same_person(former, after["user"]):
+            reason = (
+                "%s had it, and it was not reset since: playbooks/client_reset.yml, or action reset with reset_method "
+                "external and a reason, comes first"
+            )
+            yield change.problem("user", after["user"], reason % former, RESET_CLAUSE)
         if change.action == "reset":
             yield from _wrong_reset(change, after)
 
