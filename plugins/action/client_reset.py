@@ -20,6 +20,9 @@ BOOK = "assets"
 READ = (BOOK, "accounts", "media", "incidents", JOURNAL)
 """Books that are believed, each if its chain holds."""
 
+SAID = ("status", "approver", "kind")
+"""Fields that the book would complain about as well."""
+
 
 class ActionModule(LedgerAction):
     """Says whether a PC may be reset, or enters that it was."""
@@ -50,6 +53,8 @@ class ActionModule(LedgerAction):
             host=arguments["host"],
             is_client=arguments["host"] in variables.get("groups", {}).get("clients", ()),
             is_controller=self._is_controller(seen, variables),
+            actor=actor,
+            approver=arguments["approver"],
             no_data=arguments["no_data"].strip(),
         )
         pretend = not erased or self._task.check_mode
@@ -73,8 +78,8 @@ class ActionModule(LedgerAction):
             try:
                 events = ledger.append(BOOK, [change], actor, dry_run=pretend)
             except Refused as error:
-                # That it is not there, or not stored, is said already, and what to do about it.
-                wrong += [str(problem) for problem in error.problems if not wrong or problem.field != "status"]
+                # What is said already, and what to do about it, is not said twice.
+                wrong += [str(problem) for problem in error.problems if not wrong or problem.field not in SAID]
             if wrong:
                 done = "the keys are destroyed, and the book did not take it" if erased else "nothing was changed"
                 raise AnsibleActionFail("%s: %s" % (done, "; ".join(wrong)))

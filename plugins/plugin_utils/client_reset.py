@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from .ledger.book import is_same_person
 from .ledger.books.accounts import USABLE
 from .ledger.books.assets import RESET_CLAUSE
 
@@ -34,6 +35,7 @@ class Request:
         host: the machine's name in the inventory.
         is_client: whether it is in the group clients.
         is_controller: whether it is the machine that this runs on.
+        actor, approver: who runs it, and who approved it.
         no_data: why there is nothing on it to keep; empty where there is.
     """
 
@@ -42,6 +44,8 @@ class Request:
     host: str
     is_client: bool
     is_controller: bool
+    actor: str
+    approver: str
     no_data: str = ""
 
 
@@ -85,7 +89,10 @@ def _said(what: str, clause: str = RESET_CLAUSE) -> str:
 
 
 def _machine(request: Request, asset: Fields | None, seen: Fields) -> Iterator[str]:
-    """Whether it is the machine that is meant."""
+    """Whether it is the machine that is meant, and two people want it."""
+    if is_same_person(request.approver, request.actor):
+        reason = "approver is %r, who runs this: -e approver=NAME is another person, who approved it"
+        yield _said(reason % request.approver)
     if request.is_controller:
         yield _said("host %s is the controller itself: what runs this does not end itself" % request.host)
     if not request.is_client:

@@ -162,7 +162,7 @@ PC: dict[str, Any] = {
     "place": "room 3",
 }
 ASSET = {**PC, "id": "PC-017", "status": "stored"}
-REQUEST = Request("PC-017", "SN42", "pc17", is_client=True, is_controller=False)
+REQUEST = Request("PC-017", "SN42", "pc17", is_client=True, is_controller=False, actor="op", approver="manager1")
 SEEN = {"serial": "SN42", "machine_id": "1", **sorted_out(laptop())}
 BACKUP = {
     "id": "B-1",
@@ -196,6 +196,7 @@ def test_what_nothing_speaks_against_may_be_reset() -> None:
 @pytest.mark.parametrize(
     ("request_", "books", "seen", "words"),
     [
+        ({"approver": "Op"}, {}, {}, "approver is 'Op', who runs this: -e approver=NAME is another person"),
         ({"is_controller": True}, {}, {}, "host pc17 is the controller itself"),
         ({"is_client": False}, {}, {}, "host pc17 is not in the group clients: a server is not reset"),
         ({"asset": "PC-018"}, {"asset": None}, {}, "client_reset_asset is 'PC-018': the book of assets has no such"),
