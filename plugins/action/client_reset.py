@@ -9,16 +9,10 @@ from typing import Any
 from ansible.errors import AnsibleActionFail
 
 from ..plugin_utils.book_report import named_record, written_record
-from ..plugin_utils.client_reset import Books, Request, destroyed, lines, refusals
-from ..plugin_utils.journal.words import BOOK as JOURNAL
+from ..plugin_utils.client_reset import BOOK, Request, books_of, destroyed, lines, refusals
 from ..plugin_utils.ledger.book import Change
-from ..plugin_utils.ledger.engine import Ledger
 from ..plugin_utils.ledger.errors import Refused
 from ..plugin_utils.ledger_action import CHANGE_ARGUMENTS, LedgerAction, plain
-
-BOOK = "assets"
-READ = (BOOK, "accounts", "media", "incidents", JOURNAL)
-"""Books that are believed, each if its chain holds."""
 
 SAID = ("status", "approver", "kind")
 """Fields that the book would complain about as well."""
@@ -52,44 +46,61 @@ class ActionModule(LedgerAction):
             serial=arguments["serial"],
             host=arguments["host"],
             is_client=arguments["host"] in variables.get("groups", {}).get("clients", ()),
-            is_controller=self._is_controller(seen, variables),
+            is_controller=self._is_controller(seen),
             actor=actor,
             approver=arguments["approver"],
             no_data=arguments["no_data"].strip(),
         )
-        pretend = not erased or self._task.check_mode
-        with self.ledger(arguments, variables) as ledger:
-            books = _books(ledger, request) if not erased else Books(_asset(ledger, request.asset))
-            wrong = refusals(request, books, seen) if not erased else []
-            volumes = destroyed(seen["encrypted"], erased) if erased else []
-            about = _record(request, books, volumes, erased, actor, arguments) if erased else {}
-            path = written_record(about, arguments["directory"]) if not pretend else ""
-            change = Change(
-                key=request.asset,
-                action="reset",
-                payload={
-                    "reset_method": "crypto_erase",
-                    "reset_record": about.get("record", "not yet reset"),
-                    "reset_of": lines(volumes or seen["encrypted"]) or ["nothing"],
-                },
-                approver=arguments["approver"],
-                ticket=arguments["ticket"],
-            )
-            try:
-                events = ledger.append(BOOK, [change], actor, dry_run=pretend)
-            except Refused as error:
-                # What is said already, and what to do about it, is not said twice.
-                wrong += [str(problem) for problem in error.problems if not wrong or problem.field not in SAID]
-            if wrong:
-                done = "the keys are destroyed, and the book did not take it" if erased else "nothing was changed"
-                raise AnsibleActionFail("%s: %s" % (done, "; ".join(wrong)))
-            if events and not pretend:
-                self.tell_checkpoint(ledger, BOOK, variables, result)
-        result.update(changed=bool(events) and not pretend, record=about.get("record", ""), file=path)
+        if erased:
+            self._enter(request, seen, erased, arguments, variables, result)
+        else:
+            self._look(request, seen, arguments, variables)
+            result.update(changed=False, record="", file="")
         result["volumes"] = [{"device": one["device"], "uuid": one["uuid"]} for one in seen["encrypted"]]
         return result
 
-    def _is_controller(self, seen: dict[str, Any], variables: dict[str, Any]) -> bool:
+    def _look(
+        self, request: Request, seen: dict[str, Any], arguments: dict[str, Any], variables: dict[str, Any]
+    ) -> None:
+        """Say everything that speaks against it, the book's own rules too."""
+        with self.ledger(arguments, variables) as ledger:
+            wrong = refusals(request, books_of(ledger, request), seen)
+            change = _change(request, "not yet reset", lines(seen["encrypted"]) or ["nothing"], arguments)
+            try:
+                ledger.append(BOOK, [change], request.actor, dry_run=True)
+            except Refused as error:
+                # What is said already, and what to do about it, is not said twice.
+                wrong += [str(problem) for problem in error.problems if not wrong or problem.field not in SAID]
+        if wrong:
+            raise AnsibleActionFail("nothing was changed: %s" % "; ".join(wrong))
+
+    def _enter(
+        self,
+        request: Request,
+        seen: dict[str, Any],
+        erased: dict[str, Any],
+        arguments: dict[str, Any],
+        variables: dict[str, Any],
+        result: dict[str, Any],
+    ) -> None:
+        """Write the record first: what was destroyed is destroyed, whatever the ledger says then."""
+        volumes = destroyed(seen["encrypted"], erased)
+        about = named_record(_about(request, volumes, erased, arguments), "RST", str(erased["ended"]))
+        path = "" if self._task.check_mode else written_record(about, arguments["directory"])
+        change = _change(request, about["record"], lines(volumes), arguments)
+        try:
+            with self.ledger(arguments, variables) as ledger:
+                events = ledger.append(BOOK, [change], request.actor, dry_run=self._task.check_mode)
+                if events and path:
+                    self.tell_checkpoint(ledger, BOOK, variables, result)
+        except AnsibleActionFail as error:
+            reason = (
+                "the keys are destroyed, as %s says, and the book did not take it; enter it by asset_entries.yml: %s"
+            )
+            raise AnsibleActionFail(reason % (path, error)) from None
+        result.update(changed=bool(events) and bool(path), record=about["record"], file=path)
+
+    def _is_controller(self, seen: dict[str, Any]) -> bool:
         """Whether the PC is the machine that this runs on."""
         try:
             own = Path("/etc/machine-id").read_text(encoding="ascii").strip()
@@ -98,51 +109,30 @@ class ActionModule(LedgerAction):
         return self._connection.transport == "local" or bool(own and own == seen["machine_id"])
 
 
-def _asset(ledger: Ledger, name: str) -> dict[str, Any] | None:
-    known = ledger.get(BOOK, name)
-    return known.fields if known else None
-
-
-def _books(ledger: Ledger, request: Request) -> Books:
-    """What the ledger says about the PC; a book that was altered says nothing."""
-    for book in READ:
-        verification = ledger.verify(book)
-        if not verification.ok:
-            raise AnsibleActionFail("nothing was changed: %s" % verification.complaint("the book of %s" % book))
-    stored = ledger.events(BOOK, {"key": request.asset, "action": ["store", "find"]}, newest_first=True, limit=1)
-    history = {"hosts": [request.host], "kind": ["backup", "restore_test"]}
-    return Books(
-        asset=_asset(ledger, request.asset),
-        stored_on=stored[0].at[:10] if stored else "",
-        accounts=[state.fields for state in ledger.states("accounts", {"hosts": [request.host]})],
-        media=[state.fields for state in ledger.states("media", {"hosts": [request.host]})],
-        incidents=[state.fields for state in ledger.states("incidents", {"host": [request.host]})],
-        history=[state.fields for state in ledger.states(JOURNAL, history)],
+def _change(request: Request, record: str, volumes: list[str], arguments: dict[str, Any]) -> Change:
+    """The entry of the reset."""
+    return Change(
+        key=request.asset,
+        action="reset",
+        payload={"reset_method": "crypto_erase", "reset_record": record, "reset_of": volumes},
+        approver=request.approver,
+        ticket=arguments["ticket"],
     )
 
 
-def _record(
-    request: Request,
-    books: Books,
-    volumes: list[dict[str, Any]],
-    erased: dict[str, Any],
-    actor: str,
-    arguments: dict[str, Any],
+def _about(
+    request: Request, volumes: list[dict[str, Any]], erased: dict[str, Any], arguments: dict[str, Any]
 ) -> dict[str, Any]:
     """What proves the reset."""
-    asset = books.asset or {}
-    said = {
+    return {
         **erased,
         "volumes": volumes,
         "asset": request.asset,
         "host": request.host,
         "serial": request.serial,
-        "last_user": asset.get("last_user", ""),
-        "owner": asset.get("owner", ""),
         "no_data": request.no_data,
-        "reset_by": actor,
-        "approver": arguments["approver"],
+        "reset_by": request.actor,
+        "approver": request.approver,
         "ticket": arguments["ticket"],
-        "next_step": "install it anew, and run playbooks/client_baseline.yml",
+        "next_step": "install it anew with encrypted disks, and run playbooks/client_baseline.yml",
     }
-    return named_record(said, "RST", str(erased["ended"]))

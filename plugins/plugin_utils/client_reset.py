@@ -8,11 +8,18 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from .journal.words import BOOK as JOURNAL
 from .ledger.book import is_same_person
 from .ledger.books.accounts import USABLE
 from .ledger.books.assets import RESET_CLAUSE
+from .ledger.engine import Ledger
+from .ledger.errors import LedgerError
 
 Fields = Mapping[str, Any]
+
+BOOK = "assets"
+READ = (BOOK, "accounts", "media", "incidents", JOURNAL)
+"""Books that are believed, each if its chain holds."""
 
 IN_FORCE = USABLE | {"suspended"}
 """Statuses of accounts that somebody has, or gets back."""
@@ -66,6 +73,33 @@ class Books:
     media: Sequence[Fields] = ()
     incidents: Sequence[Fields] = ()
     history: Sequence[Fields] = field(default=())
+
+
+def books_of(ledger: Ledger, request: Request) -> Books:
+    """Read what the ledger says about a PC.
+
+    Args:
+        ledger: the ledger.
+        request: what is asked for.
+
+    Raises:
+        LedgerError: a book was altered, so that nothing is believed.
+    """
+    for book in READ:
+        verification = ledger.verify(book)
+        if not verification.ok:
+            raise LedgerError("nothing was changed: %s" % verification.complaint("the book of %s" % book))
+    asset = ledger.get(BOOK, request.asset)
+    stored = ledger.events(BOOK, {"key": request.asset, "action": ["store", "find"]}, newest_first=True, limit=1)
+    history = {"hosts": [request.host], "kind": ["backup", "restore_test"]}
+    return Books(
+        asset=asset.fields if asset else None,
+        stored_on=stored[0].at[:10] if stored else "",
+        accounts=[state.fields for state in ledger.states("accounts", {"hosts": [request.host]})],
+        media=[state.fields for state in ledger.states("media", {"hosts": [request.host]})],
+        incidents=[state.fields for state in ledger.states("incidents", {"host": [request.host]})],
+        history=[state.fields for state in ledger.states(JOURNAL, history)],
+    )
 
 
 def refusals(request: Request, books: Books, seen: Fields) -> list[str]:
@@ -188,9 +222,10 @@ def destroyed(volumes: Iterable[Fields], erased: Fields) -> list[dict[str, Any]]
         volumes: as the PC named them before.
         erased: what luks_erase returned.
     """
-    disks = {volume["uuid"]: volume for volume in volumes}
+    disks = {volume["device"]: volume for volume in volumes}
     return [
-        {**{name: disks[one["uuid"]][name] for name in ("disk", "model", "serial")}, **one} for one in erased["volumes"]
+        {**{name: disks[one["device"]][name] for name in ("disk", "model", "serial")}, **one}
+        for one in erased["volumes"]
     ]
 
 

@@ -17,6 +17,7 @@ from ansible_collections.kijun.baseline.plugins.module_utils.media_erase import 
 from ansible_collections.kijun.baseline.plugins.plugin_utils.client_reset import (
     Books,
     Request,
+    books_of,
     destroyed,
     lines,
     refusals,
@@ -24,7 +25,8 @@ from ansible_collections.kijun.baseline.plugins.plugin_utils.client_reset import
 from ansible_collections.kijun.baseline.plugins.plugin_utils.ledger import migrate
 from ansible_collections.kijun.baseline.plugins.plugin_utils.ledger.book import Change
 from ansible_collections.kijun.baseline.plugins.plugin_utils.ledger.engine import Ledger
-from ansible_collections.kijun.baseline.plugins.plugin_utils.ledger.errors import Refused
+from ansible_collections.kijun.baseline.plugins.plugin_utils.ledger.errors import LedgerError, Refused
+from kijun_ledgers import edited, read_rows, take_guards_off, write_rows
 
 NOW = datetime.datetime(2026, 11, 21, 3, 0, tzinfo=datetime.UTC)
 EFI = "c12a7328-f81f-11d2-ba4b-00a0c93ec93b"
@@ -329,3 +331,63 @@ def test_a_server_is_nobodys_to_hand_on(ledger: Ledger) -> None:
     ledger.append("assets", [Change("SRV-1", "store", {"place": "rack"})], "op", at=NOW)
     with pytest.raises(Refused, match="reset is for a pc, phone or tablet"):
         ledger.append("assets", [Change("SRV-1", "reset", RESET, approver="manager1", ticket="A-2")], "op", at=NOW)
+
+
+def fill(ledger: Ledger) -> None:
+    """What still counts on the PC, and on another one; and its backups."""
+    soon = (NOW.date() + datetime.timedelta(days=7)).isoformat()
+    account = {"person": "P", "department": "Sales", "justification": "works there", "requester": "suzuki"}
+    medium = {
+        "kind": "usb_flash",
+        "vendor_id": "0951",
+        "product_id": "1666",
+        "owner": "operations",
+        "purpose": "logs",
+        "place": "cabinet 2",
+        "valid_until": soon,
+        "requester": "operator1",
+    }
+    lending = {"lent_to": "operator1", "lent_for": "logs", "due_on": soon, "requester": "operator1"}
+    for host in ("pc17", "pc18"):
+        changes = [Change("of-" + host, "request", {**account, "person": "of " + host, "hosts": [host]}, ticket="T-1")]
+        ledger.append("accounts", changes, "op", at=NOW)
+        stick = {**medium, "serial": "SN-" + host}
+        changes = [
+            Change("USB-" + host, "register", stick, "manager1", "M-1"),
+            Change("USB-" + host, "lend", {**lending, "hosts": [host]}, "manager1", "M-2"),
+        ]
+        ledger.append("media", changes, "op", at=NOW)
+        incident = {"kind": "other", "host": host, "summary": "a break-in is suspected"}
+        ledger.append("incidents", [Change("INC-" + host, "open", incident)], "op", at=NOW)
+        for kind in ("backup", "restore_test"):
+            told = {"kind": kind, "hosts": [host], "at": BACKUP["at"], "outcome": "ok", "details": {"class": "files"}}
+            ledger.append("operations", [Change(f"{kind}-{host}", "record", told)], "op", at=NOW)
+
+
+def test_books_tell_what_is_about_the_pc_alone(ledger: Ledger) -> None:
+    fill(ledger)
+    enter(ledger, "store", place="cabinet")
+    books = books_of(ledger, REQUEST)
+    assert books.stored_on == NOW.date().isoformat()
+    said = refusals(REQUEST, books, SEEN)
+    assert [line.split()[:2] for line in said] == [
+        ["account", "of-pc17"],
+        ["medium", "USB-pc17"],
+        ["incident", "INC-pc17"],
+    ]
+    [unknown] = refusals(replace(REQUEST, asset="PC-18"), replace(books_of(ledger, REQUEST), **NOTHING), SEEN)
+    assert "the book of assets has no such asset" in unknown
+
+
+NOTHING: dict[str, Any] = {"asset": None, "accounts": (), "media": (), "incidents": ()}
+
+
+@pytest.mark.parametrize("book", ["assets", "accounts", "media", "incidents", "operations"])
+def test_a_book_that_was_altered_is_not_believed(ledger: Ledger, book: str) -> None:
+    fill(ledger)
+    take_guards_off(ledger.url)
+    rows = read_rows(ledger.url)
+    mine = rows.of(book)
+    write_rows(ledger.url, rows.with_book(book, [edited(mine[0], actor="mallory"), *mine[1:]]))
+    with pytest.raises(LedgerError, match=f"nothing was changed: the book of {book} was altered"):
+        books_of(ledger, REQUEST)
