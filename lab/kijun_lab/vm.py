@@ -270,7 +270,7 @@ def _make_fresh(machines: Machines, instance: Instance, built: vm_image.Disk) ->
 def _key(machines: Machines, instance: Instance, built: vm_image.Disk) -> str:
     """The key of a machine's fresh state: of all that it depends on."""
     version = run(EMULATOR, "--version").stdout.partition("\n")[0]
-    parts = (built, machines.memory, version, _accelerators(), _own_files(instance.machine))
+    parts = (built, machines.memory, version, _accelerators(), _own_files(instance.machine), _serial(instance.machine))
     return hashlib.sha256(repr(parts).encode()).hexdigest()[:12]
 
 
@@ -314,7 +314,7 @@ def _start(machines: Machines, instance: Instance, built: vm_image.Disk, *more: 
     command = [
         EMULATOR, "-name", instance.name, "-nodefaults", "-no-user-config", "-display", "none", "-daemonize",
         "-machine", "q35", "-m", str(machines.memory), "-smp", "2",
-        "-kernel", str(built.loader),
+        "-kernel", str(built.loader), "-smbios", f"type=1,serial={_serial(instance.machine)}",
         # cache=unsafe: nobody misses what this machine's power loss would lose.
         "-drive", f"file={instance.disk},format=qcow2,if=virtio,cache=unsafe,discard=unmap",
         "-netdev", f"user,id=net,hostfwd=tcp:{instance.machine.address}:{machines.port}-:22",
@@ -331,6 +331,11 @@ def _start(machines: Machines, instance: Instance, built: vm_image.Disk, *more: 
         # A kernel may offer KVM where the processor below it does not really carry it.
         failures.append(f"{name}: {done.stderr.strip()[-500:]}")
     raise LabError(f"{instance.machine.name}: QEMU does not start: {'; '.join(failures)}")
+
+
+def _serial(machine: VirtualMachine) -> str:
+    """The serial that a machine's firmware tells."""
+    return f"SN-{machine.name}"
 
 
 def _own_files(machine: VirtualMachine) -> str:

@@ -3,14 +3,11 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
-import os
 from typing import Any
 
 from ansible.errors import AnsibleActionFail
 
-from ..plugin_utils.book_report import made_folder
+from ..plugin_utils.book_report import named_record, written_record
 from ..plugin_utils.ledger.book import Change
 from ..plugin_utils.ledger.engine import Ledger
 from ..plugin_utils.ledger_action import CHANGE_ARGUMENTS, LedgerAction, plain
@@ -41,7 +38,8 @@ class ActionModule(LedgerAction):
         actor, erased = self.actor(arguments, variables), arguments["erased"]
         with self.ledger(arguments, variables) as ledger:
             medium = self._medium(ledger, arguments)
-            about = _record(medium, plain(erased), arguments["host"], actor) if erased else {}
+            about = _about(medium, plain(erased), arguments["host"], actor) if erased else {}
+            about = named_record(about, "ERA", str(about["ended"])) if erased else {}
             change = Change(
                 key=medium["id"],
                 action="erase",
@@ -49,7 +47,7 @@ class ActionModule(LedgerAction):
             )
             context = self.context(variables, BOOK)
             pretend = not erased or self._task.check_mode
-            path = _written(about, arguments["directory"]) if not pretend else ""
+            path = written_record(about, arguments["directory"]) if not pretend else ""
             events = ledger.append(BOOK, [change], actor, context=context, dry_run=pretend)
             if events and not pretend:
                 self.tell_checkpoint(ledger, BOOK, variables, result)
@@ -76,27 +74,7 @@ class ActionModule(LedgerAction):
         return medium
 
 
-def _record(medium: dict[str, Any], erased: dict[str, Any], host: str, actor: str) -> dict[str, Any]:
-    """What proves the erasure; its name holds the beginning of the hash of the rest."""
-    about = {
-        **{
-            name: medium[name] for name in ("id", "kind", "vendor_id", "product_id", "confidential", "owner", "lent_to")
-        },
-        **erased,
-        "host": host,
-        "erased_by": actor,
-    }
-    digest = hashlib.sha256(json.dumps(about, sort_keys=True, ensure_ascii=False).encode()).hexdigest()
-    about["record"] = "ERA-%s-%s" % (str(erased["ended"]).replace("-", "").replace(":", ""), digest[:16])
-    return about
-
-
-def _written(about: dict[str, Any], directory: str) -> str:
-    """The record's file, readable by nobody else."""
-    path = os.path.join(made_folder(directory), about["record"] + ".json")
-    try:
-        with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8") as file:
-            file.write(json.dumps(about, indent=2, sort_keys=True, ensure_ascii=False) + "\n")
-    except OSError as error:
-        raise AnsibleActionFail("%s: %s" % (path, error.strerror)) from None
-    return path
+def _about(medium: dict[str, Any], erased: dict[str, Any], host: str, actor: str) -> dict[str, Any]:
+    """What proves the erasure."""
+    named = ("id", "kind", "vendor_id", "product_id", "confidential", "owner", "lent_to")
+    return {**{name: medium[name] for name in named}, **erased, "host": host, "erased_by": actor}

@@ -8,11 +8,12 @@ import fcntl
 import json
 import os
 import random
+import re
 import subprocess
 import syslog
 import time
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
 from .removable_media.descriptor import Descriptor, usb_descriptor
 
@@ -26,7 +27,7 @@ ENDS = 16 * MIB
 HEADERS = 32 * MIB
 """What of an encrypted volume is overwritten when its keys are gone: LUKS2 takes 16 MiB, less one that was made so."""
 
-COLUMNS = "NAME,TYPE,TRAN,SERIAL,VENDOR,MODEL,SIZE,RO,ROTA,FSTYPE,MOUNTPOINTS"
+COLUMNS = "NAME,TYPE,TRAN,SERIAL,VENDOR,MODEL,SIZE,RO,ROTA,FSTYPE,UUID,PARTTYPE,MOUNTPOINTS"
 
 Node = dict[str, Any]
 """A block device as lsblk(8) tells it."""
@@ -214,11 +215,11 @@ def erase(wanted: Descriptor, method: str, most: int, *, pretend: bool = False) 
             about["read_back"] = _proven(file, int(disk["size"]), most)
         else:
             about["passes"] = ["keys destroyed", "headers zero"]
-            about["read_back"] = sum(_forget_keys(area) for area in areas)
+            about["read_back"] = sum(forget_keys(area) for area in areas)
         with contextlib.suppress(OSError):
             fcntl.ioctl(file, BLKRRPART)
     ended = time.time()
-    about.update(started=_utc(started), ended=_utc(ended), seconds=round(ended - started, 1))
+    about.update(started=utc(started), ended=utc(ended), seconds=round(ended - started, 1))
     return about
 
 
@@ -241,10 +242,24 @@ def _proven(file: int, size: int, most: int) -> int:
     return read_back(file, size, most)
 
 
-def _forget_keys(area: Node) -> int:
-    """Destroy a LUKS volume's keys, and its headers; how many bytes were read back."""
+def forget_keys(area: Node, most: int = HEADERS) -> int:
+    """Destroy a LUKS volume's keys, and its headers; none is left afterwards.
+
+    Args:
+        area: the volume; ``name`` and ``size``.
+        most: bytes from its beginning that become zero: no more than the headers where somebody still reads the rest.
+
+    Returns:
+        How many bytes were read back.
+
+    Raises:
+        EraseError: a key is still there, or what was written is not.
+    """
     _run(["cryptsetup", "erase", "--batch-mode", area["name"]])
-    length = min(HEADERS, int(area["size"]))
+    left = LuksHeader.read(area["name"]).keys
+    if left:
+        raise EraseError("%s: %d keys are still there; it is not erased" % (area["name"], left))
+    length = min(most, int(area["size"]))
     # Not exclusive: a partition's disk is held already.
     file = os.open(area["name"], os.O_RDWR | os.O_CLOEXEC)
     try:
@@ -254,6 +269,48 @@ def _forget_keys(area: Node) -> int:
         return _proven(file, length, length)
     finally:
         os.close(file)
+
+
+class LuksHeader(NamedTuple):
+    """What a LUKS header says.
+
+    Attributes:
+        keys: key slots that hold a key.
+        data_offset: where the encrypted data begin, in bytes.
+    """
+
+    keys: int
+    data_offset: int
+
+    @classmethod
+    def read(cls, device: str) -> LuksHeader:
+        """Read it.
+
+        Args:
+            device: the volume.
+
+        Raises:
+            EraseError: there is none that cryptsetup(8) reads.
+        """
+        words = ["cryptsetup", "luksDump", device]
+        done = subprocess.run(words, capture_output=True, text=True, check=False, env={**os.environ, "LC_ALL": "C"})
+        if done.returncode:
+            raise EraseError("%s: no LUKS header can be read: %s" % (device, done.stderr.strip()))
+        return cls.parsed(done.stdout)
+
+    @classmethod
+    def parsed(cls, text: str) -> LuksHeader:
+        """Take in what ``cryptsetup luksDump`` says, of LUKS1 or LUKS2.
+
+        Args:
+            text: it.
+        """
+        sectors = re.search(r"(?m)^Payload offset:\s*(\d+)$", text)
+        if sectors:
+            return cls(len(re.findall(r"(?m)^Key Slot \d+: ENABLED$", text)), int(sectors.group(1)) * 512)
+        slots = text.partition("\nKeyslots:")[2].partition("\nTokens:")[0]
+        offset = re.search(r"(?m)^\s+offset: (\d+) \[bytes\]$", text.partition("\nData segments:")[2])
+        return cls(len(re.findall(r"(?m)^  \d+: ", slots)), int(offset.group(1)) if offset else 0)
 
 
 def _run(command: list[str], *inherited: int) -> None:
@@ -275,5 +332,10 @@ def _run(command: list[str], *inherited: int) -> None:
         )
 
 
-def _utc(seconds: float) -> str:
+def utc(seconds: float) -> str:
+    """A time as records have it, UTC, ISO 8601.
+
+    Args:
+        seconds: since 1970.
+    """
     return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(seconds))

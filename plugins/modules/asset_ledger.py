@@ -12,8 +12,8 @@ description:
   - Enters a batch of changes as events of the book C(assets), all of them or none. It works on the controller; no host
     is asked. Run it once, with C(run_once) or on C(localhost).
   - A change that the ledger satisfies already makes no event, so that a list can be run again.
-  - What needs an approval (C(register), C(change), C(accept), C(dispose)) names C(approver), somebody else than who
-    enters it, and C(ticket), the application; see docs/assets.md.
+  - What needs an approval (C(register), C(change), C(accept), C(reset), C(dispose)) names C(approver), somebody else
+    than who enters it, and C(ticket), the application; see docs/assets.md.
 options:
   entries:
     description:
@@ -26,7 +26,10 @@ options:
       - C(accept) says that changed C(hardware) is right, with C(reason).
       - C(count) enters a physical count, with C(counted) (C(found) or C(absent)), C(counted_on), and C(counted_by) and
         C(place).
-      - C(use), C(store) and C(repair) say where it is, with C(place).
+      - C(use), C(store) and C(repair) say where it is, with C(place); C(use) may say C(user), who has it.
+      - C(reset) says that a stored PC, phone or tablet was erased for another user, with C(reset_method) and
+        C(reset_record). C(crypto_erase) is what C(playbooks/client_reset.yml) enters, with C(reset_of). For
+        C(external), C(reason) says how and why. Without it, nobody else becomes its C(user).
       - C(lose) and C(find) say that it is lost, or was found, with C(reason).
       - C(dispose) ends it, with C(reason), C(disposed_on) and C(record) (of the erasure of its data).
       - C(version), where given, is the version of the asset that was seen; the batch is refused when somebody changed

@@ -4,6 +4,8 @@
 from __future__ import annotations
 
 import datetime
+import hashlib
+import json
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -129,6 +131,40 @@ def made_folder(directory: str) -> str:
     path = os.path.abspath(directory)
     try:
         os.makedirs(path, mode=0o700, exist_ok=True)
+    except OSError as error:
+        raise AnsibleActionFail("%s: %s" % (path, error.strerror)) from None
+    return path
+
+
+def named_record(about: Mapping[str, Any], kind: str, ended: str) -> dict[str, Any]:
+    """What proves an erasure, with its name as ``record``, which holds the beginning of the hash of the rest.
+
+    Args:
+        about: it, plain values.
+        kind: what the name begins with.
+        ended: when it ended, UTC, ISO 8601.
+    """
+    digest = hashlib.sha256(json.dumps(about, sort_keys=True, ensure_ascii=False).encode()).hexdigest()
+    return {**about, "record": "%s-%s-%s" % (kind, ended.replace("-", "").replace(":", ""), digest[:16])}
+
+
+def written_record(about: Mapping[str, Any], directory: str) -> str:
+    """Write a record's file, readable by nobody else.
+
+    Args:
+        about: as `named_record` gives it.
+        directory: where to.
+
+    Returns:
+        The file's path.
+
+    Raises:
+        AnsibleActionFail: it cannot be written; says why.
+    """
+    path = os.path.join(made_folder(directory), about["record"] + ".json")
+    try:
+        with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8") as file:
+            file.write(json.dumps(about, indent=2, sort_keys=True, ensure_ascii=False) + "\n")
     except OSError as error:
         raise AnsibleActionFail("%s: %s" % (path, error.strerror)) from None
     return path

@@ -158,6 +158,7 @@ MALWARE = "server12,server13,client12,client13,time1,localhost"
 SLOW = (
     pytest("desktop", DESKTOP, "--lab-hosts=client12,client13", lab=43),
     pytest("client-vm", "behaviour/test_client_vm.py", "--lab-hosts=vm12,vm13", lab=46),
+    pytest("client-reset", "behaviour/test_client_reset_vm.py", "--lab-hosts=vm12,vm13", lab=44),
     pytest("media-erase", "behaviour/test_media_erase_vm.py", "--lab-hosts=vm12,vm13", lab=45),
     pytest("removable-media", "behaviour/test_removable_media_vm.py", "--lab-hosts=vm12,vm13", lab=42),
 )

@@ -74,8 +74,13 @@ def _mounts(host: Host) -> dict[str, str]:
     return found
 
 
-def _is_carried(host: Host, device: str) -> bool:
-    """Whether a device is a medium that is plugged in and out, not one of the machine's disks."""
+def is_carried(host: Host, device: str) -> bool:
+    """Whether a device is a medium that is plugged in and out, not one of the machine's disks.
+
+    Args:
+        host: where its files are.
+        device: its name, such as sda1.
+    """
     way = os.path.realpath(host.path("%s/%s" % (BLOCK, device)))
     disk = way if os.path.exists(os.path.join(way, "removable")) else os.path.dirname(way)
     try:
@@ -106,7 +111,7 @@ def disks(host: Host, keys: set[str]) -> dict[str, Any]:
         if not holds or IN_MEMORY.match(device) or (kind == "squashfs" and device.startswith("loop")):
             continue
         said = " ".join([device, kind or "?", *points])
-        if _is_carried(host, device) and all(CARRIED.match(point) for point in points):
+        if is_carried(host, device) and all(CARRIED.match(point) for point in points):
             tree["carried"].append(said)
         elif _encrypted(host, device):
             tree["encrypted"].append(said)

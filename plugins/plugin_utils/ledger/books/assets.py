@@ -14,12 +14,16 @@ from ..errors import Problem
 from .values import Date, Name, Text
 
 CLAUSE = "SM-4.3.1-1b"
+RESET_CLAUSE = "SM-4.3.3-1"
 
 MACHINES = frozenset({"server", "pc"})
 """Kinds that Ansible reaches: they have a host."""
 
 DEVICES = frozenset({"phone", "tablet"})
 """Kinds that a mobile device management knows."""
+
+HANDED_ON = DEVICES | {"pc"}
+"""Kinds that one person has, and the next one gets erased and set up again."""
 
 HARDWARE = ("product", "serial", "board_serial", "processors", "memory_mb", "disks", "addresses")
 """What is noted of a machine's hardware."""
@@ -65,6 +69,11 @@ class Asset(pydantic.BaseModel):
         reason: why it is lost, was found, is repaired, or was disposed of.
         disposed_on: the last day.
         record: what proves that its data were erased.
+        last_user: who had it last since it was reset: whose data may be on it.
+        reset_on, reset_by: when it was reset for another user, and who entered it.
+        reset_method: crypto_erase (playbooks/client_reset.yml), or external: a person answers for it, with a reason.
+        reset_record: what proves it.
+        reset_of: what was destroyed, each volume a line.
     """
 
     model_config = pydantic.ConfigDict(extra="forbid")
@@ -96,6 +105,12 @@ class Asset(pydantic.BaseModel):
     reason: Text = ""
     disposed_on: Date | None = None
     record: Text = ""
+    last_user: Text = ""
+    reset_on: Date | None = None
+    reset_by: Text = ""
+    reset_method: Literal["", "crypto_erase", "external"] = ""
+    reset_record: Text = ""
+    reset_of: list[Text] = []
 
     @pydantic.model_validator(mode="after")
     def _consistent(self) -> Asset:
@@ -201,6 +216,16 @@ class Assets(Book):
             done=frozenset({"repair"}),
             clause="SM-4.6.1-1",
         ),
+        # Who had it before leaves nothing to who has it next.
+        "reset": Action(
+            before=frozenset({"stored"}),
+            after=None,
+            fields=frozenset({"reset_method", "reset_record", "reset_of", "reason"}),
+            required=("reset_method", "reset_record"),
+            approved=True,
+            done=frozenset({"stored"}),
+            clause=RESET_CLAUSE,
+        ),
         "lose": Action(
             before=frozenset({"in_use", "stored", "repair"}),
             after="lost",
@@ -255,10 +280,16 @@ class Assets(Book):
         "reason": ("Reason", "理由"),
         "disposed_on": ("Disposed of on", "廃棄日"),
         "record": ("Record of erasure", "消去記録"),
+        "last_user": ("Last user since reset", "初期化後の最終利用者"),
+        "reset_on": ("Reset on", "初期化日"),
+        "reset_by": ("Reset by", "初期化実施者"),
+        "reset_method": ("Method of reset", "初期化方法"),
+        "reset_record": ("Record of reset", "初期化記録"),
+        "reset_of": ("Destroyed at reset", "初期化対象"),
     }
 
     def derived(self, change: Change, before: State, moment: Moment) -> dict[str, Any]:
-        """Who approved the newest step that needs it, and who counted."""
+        """Who approved the newest step that needs it, who counted, and whose data may be on it."""
         known, action = before.fields, self.actions[change.action]
         again = is_repeated(action, change, before)
         fields: dict[str, Any] = {}
@@ -266,10 +297,17 @@ class Assets(Book):
             fields.update(approver=change.approver, ticket=change.ticket)
         if change.action == "count" and not change.payload.get("counted_by"):
             fields["counted_by"] = known["counted_by"] if again and known.get("counted_by") else moment.actor
+        if change.payload.get("user"):
+            fields["last_user"] = change.payload["user"]
+        if change.action == "reset" and not again:
+            fields.update(user="", last_user="", reset_on=moment.today.isoformat(), reset_by=moment.actor)
+            fields["reset_of"] = change.payload.get("reset_of", [])
         return fields
 
     def check(self, change: Change, before: State, after: dict[str, Any], moment: Moment) -> Iterable[Problem]:
-        """Nobody approves their own, days are not in the future, and what a host says is not written over."""
+        """Nobody approves their own, days are not in the future, what a host says is not written over, and nobody gets
+        what another one's data may be on.
+        """
         action, today = self.actions[change.action], moment.today.isoformat()
         if action.approved and change.approver and is_same_person(change.approver, moment.actor):
             yield change.problem(
@@ -286,6 +324,16 @@ class Assets(Book):
         gone = before.fields.get("status") == "lost"
         if change.action == "dispose" and after["kind"] in _WITH_DATA and not gone and not after["record"]:
             yield change.problem("record", "", "its data are erased first: name the record of that", action.clause)
+        former = before.fields.get("last_user") or ""
+        is_given = bool(change.payload.get("user")) and after["kind"] in HANDED_ON
+        if is_given and former and not is_same_person(former, after["user"]):
+            reason = (
+                "%s had it, and it was not reset since: playbooks/client_reset.yml, or action reset with reset_method "
+                "external and a reason, comes first"
+            )
+            yield change.problem("user", after["user"], reason % former, RESET_CLAUSE)
+        if change.action == "reset":
+            yield from _wrong_reset(change, after)
 
     def check_together(self, touched: Sequence[Touched], find: Find, moment: Moment) -> Iterable[Problem]:
         """No two assets that are there are one machine, have one serial of one maker, or operate from one address."""
@@ -306,6 +354,19 @@ class Assets(Book):
                 seen[value] = one.change.key
                 if others:
                     yield one.change.problem(name, one.after[name], "is that of asset %s" % sorted(others)[0], CLAUSE)
+
+
+def _wrong_reset(change: Change, after: dict[str, Any]) -> Iterable[Problem]:
+    """What is not handed on, and words that a person owes."""
+    if after["kind"] not in HANDED_ON:
+        reason = "reset is for a pc, phone or tablet, which one person has; other assets end with dispose"
+        yield change.problem("kind", after["kind"], reason, RESET_CLAUSE)
+    if after["reset_method"] == "external" and not change.payload.get("reason"):
+        reason = "who resets it otherwise says how, and why so"
+        yield change.problem("reason", "", reason, RESET_CLAUSE)
+    if after["reset_method"] == "crypto_erase" and not after["reset_of"]:
+        reason = "crypto_erase says which volumes were destroyed; playbooks/client_reset.yml enters that"
+        yield change.problem("reset_of", "", reason, RESET_CLAUSE)
 
 
 _WITH_DATA = frozenset({"server", "pc", "phone", "tablet", "storage"})
