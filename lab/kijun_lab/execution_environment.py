@@ -41,7 +41,8 @@ PROGRAMS = CHECKOUT / ".venv" / "bin"
 BUILDER = ("bindep", "distro", "packaging", "parsley", "pbr", "pyyaml", "setuptools")
 """What ansible-builder itself installs in a stage that is thrown away."""
 
-PIP_CONFIGURATION = "[global]\nno-index = true\nfind-links = /wheels\ndisable-pip-version-check = true\n"
+# Mounted on a folder that every system has: a new one would stay in the image.
+PIP_CONFIGURATION = "[global]\nno-index = true\nfind-links = /mnt\ndisable-pip-version-check = true\n"
 
 
 @dataclass(frozen=True)
@@ -119,7 +120,7 @@ def _build(wanted: Recipe) -> None:
     # With the machine's own network, for apt.
     podman_change(
         LOCK, "build", "--quiet", "--network=host", "--layers=false",
-        "--volume", f"{wheels}:/wheels:ro", "--volume", f"{configuration}:/etc/pip.conf:ro",
+        "--volume", f"{wheels}:/mnt:ro", "--volume", f"{configuration}:/etc/pip.conf:ro",
         "--build-arg", f"EE_BASE_IMAGE={wanted.base}", "--tag", wanted.tag, context,
     )  # fmt: skip
 

@@ -145,8 +145,12 @@ class _Dumper(yaml.SafeDumper):
             return self.represent_dict(dict(data))
         if isinstance(data, list | tuple):
             return self.represent_list(list(data))
-        if data is None or isinstance(data, bool | int | float):
+        if data is None or isinstance(data, bool):
             return super().represent_data(data)
+        for kind in (int, float):
+            # Ansible's own of these have tags, which YAML does not know.
+            if isinstance(data, kind):
+                return super().represent_data(kind(data))
         text = str(data)
         plain = is_trusted_as_template(data) or is_trusted_as_template(text) or not any(m in text for m in MARKS)
         # No mark without need: what stands behind one Ansible reads as if it were not quoted, and makes "yes" true.

@@ -30,3 +30,9 @@ def test_every_value_comes_as_what_it_is() -> None:
     texts = ["yes", "0", "1.5", "null", "", " a\n b\n", "'\"\\\t", "2026-01-31", "!unsafe x", "あ", "# no comment", "a: b"]
     given = {"texts": texts, "yes": True, "none": None, "numbers": [1, 1.5], "empty": [{}, []]}
     assert told(given) == given
+
+
+def test_what_ansible_has_read_is_written_again() -> None:
+    source = trust_as_template("{number: 7, part: 0.5, flag: true, none: null, list: [1, {a: b}], date: 2026-01-31}")
+    read = DataLoader().load(source)
+    assert told(read) == {**read, "date": "2026-01-31"}
