@@ -65,7 +65,7 @@ def recipe() -> Recipe:
     bootstrap = images.bootstrap_of(suite(), apt.mirrors().sources(suite()), apt.settings(), ["ca-certificates"], [])
     base = hashlib.sha256(repr(bootstrap).encode()).hexdigest()[:12]
     content = [(file.name, file.read_bytes()) for file in sorted(FOLDER.iterdir()) if file.is_file()]
-    parts = (base, content, _entries(*BUILDER, "ansible-builder"))
+    parts = (base, content, PIP_CONFIGURATION, _entries(*BUILDER, "ansible-builder"))
     digest = hashlib.sha256(repr(parts).encode()).hexdigest()[:12]
     return Recipe(f"{TAG}:{digest}", f"{BASE_TAG}:{base}", bootstrap)
 

@@ -113,7 +113,7 @@ def test_the_image_holds_what_the_lock_says_and_nothing_of_this_machine() -> Non
     for program in ("ssh", "ssh-agent", "sshpass", "git", "dumb-init", "ansible-runner"):
         assert in_image("sh", "-c", f"command -v {program}")
     # Where the build had its packages from is nobody's business.
-    assert in_image("sh", "-c", "cat /etc/pip.conf 2>/dev/null; ls /mnt /output 2>/dev/null; env | grep -i proxy; true") == ""
+    assert in_image("sh", "-c", "cat /etc/pip.conf 2>/dev/null; find /mnt /output /wheels -mindepth 1 2>/dev/null; env | grep -i proxy; true") == ""
 
 
 # ---- a job ----
@@ -241,7 +241,7 @@ def test_entries_come_as_the_text_of_a_survey_and_nothing_in_them_is_evaluated(f
 
 
 BAD = {
-    "jinja": (JINJA, "must be a list of entries"),
+    "jinja": (JINJA, "is a text, and no YAML"),
     "no YAML": ("- id: [", "is a text, and no YAML"),
     "a number": (7, "must be a list of entries"),
     "a word": ("yes", "must be a list of entries"),
@@ -342,5 +342,5 @@ def test_a_change_whose_job_is_cancelled_is_taken_back_by_the_next_job(host: Mac
         assert job.status == "canceled", job.stdout + job.stderr
         opened = status(host)["open"]
         assert opened, "nobody has taken it back yet"
-        back = of_change("rollback", {"kijun_rollback_change": opened["change"]}, host, folder)
+        back = of_change("rollback", {"kijun_rollback_change": opened["id"]}, host, folder)
         assert back.ok, back.stdout + back.stderr
