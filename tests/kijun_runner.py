@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Jobs as AWX runs them: its private data directory, ansible-runner, the execution environment, and what comes back.
 
-AWX itself is not needed for it. It writes a folder (`inventory/hosts`, a script; `env/extravars`, where answers of a survey
-are marked `!unsafe`; `env/envvars`, `env/cmdline`, `env/settings`, `env/passwords`, `env/ssh_key`, files of credentials),
-has `ansible-runner transmit` make a stream of it, gives that to `ansible-runner worker`, and has `ansible-runner process`
-read what the worker says. So does `run_job`, with the same programs.
+AWX itself is not needed for it. It writes a folder (`inventory/hosts`, a script; `env/extravars`, where answers of a
+survey are marked `!unsafe`; `env/envvars`, `env/cmdline`, `env/settings`, `env/passwords`, `env/ssh_key`, files of
+credentials), has `ansible-runner transmit` make a stream of it, gives that to `ansible-runner worker`, and has
+`ansible-runner process` read what the worker says. So does `run_job`, with the same programs.
 """
 
 from __future__ import annotations
@@ -172,14 +172,13 @@ def run_job(
     place = isolation if isinstance(isolation, Place) else (Place.POD if isolation else Place.HERE)
     number = str(secrets.randbelow(900_000) + 100_000)
     with contextlib.ExitStack() as stack:
-        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix=f"awx_{number}_", ignore_cleanup_errors=True)))
+        made = tempfile.TemporaryDirectory(prefix=f"awx_{number}_", ignore_cleanup_errors=True)
+        folder = Path(stack.enter_context(made))
         data, worker, processed = folder / "sent", folder / "runner", folder / "processed"
         for path in (data, worker, processed):
             path.mkdir()
-        job = _Job(
-            *(number, playbook, place, credentials or Credentials(), Path(RUNNER) if place is not Place.HERE else worker),
-            tuple(volumes),
-        )
+        home = worker if place is Place.HERE else Path(RUNNER)
+        job = _Job(number, playbook, place, credentials or Credentials(), home, tuple(volumes))
         _write_private_data(job, data, sliced(inventory, *job_slice), job_slice, answers, variables or {}, user)
         _write_settings(job, data, environment or {}, limit, forks, tags, check, job_timeout, idle_timeout)
         started = time.monotonic()

@@ -57,7 +57,7 @@ def _parser() -> argparse.ArgumentParser:
     command.set_defaults(command=_build)
 
     command = commands.add_parser(
-        "execution-environment", help="build the execution environment of awx/ if it does not exist yet; print its image"
+        "execution-environment", help="build the execution environment of awx/ if there is none yet; print its image"
     )
     command.set_defaults(command=_execution_environment)
 

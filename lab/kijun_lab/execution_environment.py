@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The execution environment of awx/, built from its own definition with nothing but Debian's packages and PyPI's.
 
-ansible-builder writes the Containerfile. Where that starts from an image of a registry, the lab has Debian's minimal base
-system, made by mmdebstrap; and what pip installs, the machine's own pip has fetched before, so that the build needs no
-address of an index. Both are what the definition names; only the way that they come is another one.
+ansible-builder writes the Containerfile. Where that starts from an image of a registry, the lab has Debian's minimal
+base system, made by mmdebstrap; and what pip installs, the machine's own pip has fetched before, so that the build
+needs no address of an index. Both are what the definition names; only the way that they come is another one.
 """
 
 from __future__ import annotations
@@ -134,7 +134,8 @@ def create(context: Path) -> None:
     Raises:
         LabError: ansible-builder refused the definition; the text says why.
     """
-    run(PROGRAMS / "ansible-builder", "create", "--file", DEFINITION, "--context", context, "--output-filename", "Containerfile")
+    where = ("--file", DEFINITION, "--context", context, "--output-filename", "Containerfile")
+    run(PROGRAMS / "ansible-builder", "create", *where)
 
 
 def _entries(*names: str) -> str:

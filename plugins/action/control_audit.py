@@ -106,8 +106,8 @@ class ActionModule(HostPythonAction, ExceptionsAction):
 def artifacts(host: str, totals: dict[str, int]) -> dict[str, Any]:
     """What a host's audit adds to the run's artifacts, as ansible.builtin.set_stats has it.
 
-    Numbers are added up over all hosts. Only hosts with findings are named: of a thousand hosts it stays a few kilobytes,
-    which AWX hands on to each later node of a workflow.
+    Numbers are added up over all hosts. Only hosts with findings are named: of a thousand hosts it stays some
+    kilobytes, which AWX hands on to each later node of a workflow.
 
     Args:
         host: its name in the inventory.

@@ -69,7 +69,8 @@ ansible_stats:
   description:
     - What becomes the run's artifacts in AWX (C(set_stats)), added up over all hosts.
     - C(kijun_audit_hosts) is how many were audited, C(kijun_audit_pass), C(kijun_audit_fail), C(kijun_audit_error) and
-      C(kijun_audit_excused) how many controls, and C(kijun_audit_findings) how many findings each host has that has any.
+      C(kijun_audit_excused) how many controls, and C(kijun_audit_findings) how many findings each host has that has
+      any.
   returned: success
   type: dict
   sample:
