@@ -8,7 +8,7 @@ import os
 import sys
 import time
 
-from . import description, hosts, identity, images, vm, vm_description
+from . import description, execution_environment, hosts, identity, images, vm, vm_description
 from .description import CHECKOUT, Host, Lab, lock_name
 from .errors import LabError
 from .podman import ENVIRONMENT, lock, require_machine
@@ -56,6 +56,11 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument("--fresh", action="store_true", help="build all of them anew, with the packages of today")
     command.set_defaults(command=_build)
 
+    command = commands.add_parser(
+        "execution-environment", help="build the execution environment of awx/ if there is none yet; print its image"
+    )
+    command.set_defaults(command=_execution_environment)
+
     command = commands.add_parser("up", help="bring hosts up (all by default), building images when needed")
     command.add_argument("hosts", nargs="*", metavar="HOST")
     command.set_defaults(command=_up)
@@ -89,6 +94,10 @@ def _parser() -> argparse.ArgumentParser:
 def _build(lab: Lab, options: argparse.Namespace) -> None:
     for recipe in images.ensure(lab, options.fresh).values():
         print(f"{recipe.image.name:<10} {recipe.tag}")
+
+
+def _execution_environment(_lab: Lab, _options: argparse.Namespace) -> None:
+    print(execution_environment.ensure())
 
 
 def _up(lab: Lab, options: argparse.Namespace) -> None:

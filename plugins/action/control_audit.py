@@ -45,6 +45,7 @@ SENT: tuple[str, ...] = ("id", "expect", "applies_where", "deviation", "sensitiv
 """Fields of a control that the host's part needs."""
 
 FAILING = ("fail", "error")
+COUNTED = ("pass", "fail", "error", "excused")
 
 # Ansible imports this module once, and then forks a worker for each host: what is read and packed here, none of them
 # reads and packs again.
@@ -77,7 +78,7 @@ class ActionModule(HostPythonAction, ExceptionsAction):
         answer = self.ask("auditor", SHIPPED, asked, variables)
         exceptions, day = of_host(known["entries"], host, groups), datetime.date.fromisoformat(known["day"])
         record = evidence(host, groups, controls, answer, exceptions, day)
-        result.update(changed=False, evidence=record)
+        result.update(changed=False, evidence=record, ansible_stats=artifacts(host, record["totals"]))
         failing = [entry["id"] for entry in record["controls"] if entry["verdict"] in FAILING]
         if arguments["strict"] and failing:
             result.update(failed=True, msg="%d controls do not hold: %s" % (len(failing), ", ".join(failing)))
@@ -100,3 +101,20 @@ class ActionModule(HostPythonAction, ExceptionsAction):
                 check_expectations(control)
         fill.keep()
         return chosen
+
+
+def artifacts(host: str, totals: dict[str, int]) -> dict[str, Any]:
+    """What a host's audit adds to the run's artifacts, as ansible.builtin.set_stats has it.
+
+    Numbers are added up over all hosts. Only hosts with findings are named: of a thousand hosts it stays some
+    kilobytes, which AWX hands on to each later node of a workflow.
+
+    Args:
+        host: its name in the inventory.
+        totals: verdict -> how many controls.
+    """
+    findings = sum(totals.get(verdict, 0) for verdict in FAILING)
+    data: dict[str, Any] = {"kijun_audit_hosts": 1}
+    data.update({"kijun_audit_%s" % verdict: totals.get(verdict, 0) for verdict in COUNTED})
+    data["kijun_audit_findings"] = {host: findings} if findings else {}
+    return {"data": data, "aggregate": True, "per_host": False}

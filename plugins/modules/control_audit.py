@@ -65,4 +65,22 @@ evidence:
         checks:
           - {fact: faillock.deny, op: "==", expected: 10, actual: 10, verdict: pass, detail: null}
     problems: []
+ansible_stats:
+  description:
+    - What becomes the run's artifacts in AWX (C(set_stats)), added up over all hosts.
+    - C(kijun_audit_hosts) is how many were audited, C(kijun_audit_pass), C(kijun_audit_fail), C(kijun_audit_error) and
+      C(kijun_audit_excused) how many controls, and C(kijun_audit_findings) how many findings each host has that has
+      any.
+  returned: success
+  type: dict
+  sample:
+    data:
+      kijun_audit_hosts: 1
+      kijun_audit_pass: 1
+      kijun_audit_fail: 0
+      kijun_audit_error: 0
+      kijun_audit_excused: 0
+      kijun_audit_findings: {}
+    aggregate: true
+    per_host: false
 """

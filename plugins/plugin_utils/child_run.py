@@ -19,9 +19,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import yaml
 from ansible import constants as C
 from ansible import context
 from ansible.errors import AnsibleActionFail
+from ansible.template import is_trusted_as_template
 
 Json = dict[str, Any]
 
@@ -33,6 +35,10 @@ FORBIDDEN = ("change.yml", "rollback.yml")
 
 OTHERS = ("ANSIBLE_STDOUT_CALLBACK", "ANSIBLE_CALLBACK_PLUGINS")
 """What ansible-runner sets so that a run tells it of itself; this one tells the run that started it."""
+
+
+MARKS = ("{{", "{%", "{#")
+"""What makes a text a template."""
 
 
 @dataclass
@@ -99,7 +105,7 @@ def run_playbook(
             return stack.enter_context(_spoken(Path(spoken), content))
 
         words = [*_command_line(), "--limit", f"@{limit.name}"]
-        words += ["-e", "@" + hidden(json.dumps(secrets.extra, default=str).encode())]
+        words += ["-e", "@" + hidden(as_variables(secrets.extra).encode())]
         if secrets.connection is not None:
             words += ["--connection-password-file", hidden(secrets.connection.encode())]
         if secrets.become is not None:
@@ -129,6 +135,38 @@ def run_playbook(
                 process.wait()
         written = Path(outcome.name).read_text("utf-8")
         return Ended(status, json.loads(written) if written else {})
+
+
+class _Dumper(yaml.SafeDumper):
+    """Marks as `!unsafe` whatever text this run would not template either, such as an answer of a survey in AWX."""
+
+    def represent_data(self, data: Any) -> Any:
+        if isinstance(data, Mapping):
+            return self.represent_dict(dict(data))
+        if isinstance(data, list | tuple):
+            return self.represent_list(list(data))
+        if data is None or isinstance(data, bool):
+            return super().represent_data(data)
+        for kind in (int, float):
+            # Ansible's own of these have tags, which YAML does not know.
+            if isinstance(data, kind):
+                return super().represent_data(kind(data))
+        text = str(data)
+        plain = is_trusted_as_template(data) or is_trusted_as_template(text) or not any(m in text for m in MARKS)
+        # No mark without need: what stands behind one Ansible reads as if it were not quoted, and makes "yes" true.
+        return self.represent_scalar("tag:yaml.org,2002:str" if plain else "!unsafe", text, style='"')
+
+    def ignore_aliases(self, data: Any) -> bool:
+        return True
+
+
+def as_variables(given: Mapping[str, Any]) -> str:
+    """Extra variables as a file of them has it: what is text here stays text there.
+
+    Args:
+        given: names and values, as Ansible has them.
+    """
+    return yaml.dump(dict(given), Dumper=_Dumper, allow_unicode=True, width=10**9)
 
 
 def _command_line() -> list[str]:

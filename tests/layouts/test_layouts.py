@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from kijun_runner import copy_of_checkout
 from kijun_tools import tree
 
 ROOT = tree.ROOT
@@ -104,16 +105,6 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
     env = environment(folder)
     run("ansible-galaxy", "collection", "build", "--output-path", folder, cwd=folder / "source", env=env)
     return next(folder.glob("kijun-baseline-*.tar.gz"))
-
-
-def copy_of_checkout(target: Path) -> None:
-    """Copy what is, or would be, committed, links as links: what a git checkout of it holds."""
-    command = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
-    names = subprocess.run(command, cwd=ROOT, check=True, stdout=subprocess.PIPE, text=True).stdout.split("\0")
-    for name in filter(None, names):
-        if (ROOT / name).is_symlink() or (ROOT / name).is_file():
-            (target / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy2(ROOT / name, target / name, follow_symlinks=False)
 
 
 def test_a_stock_host_fails_the_audit_from_the_checkout(from_checkout: dict[str, Any]) -> None:
