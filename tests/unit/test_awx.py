@@ -310,8 +310,8 @@ def test_what_needs_approval_is_started_by_its_workflow_alone() -> None:
         for place, node in enumerate(workflow["nodes"])
         if "job" in node and any("approval" in before for before in workflow["nodes"][:place])
     }
-    assert {"account_approval", "change"} <= behind
-    for name in ("account_request", "account_approval", "change"):
+    assert {"account_approval", "change", "client_reset"} <= behind
+    for name in ("account_request", "account_approval", "change", "client_reset"):
         assert not SOURCE.teams(SOURCE.jobs[name])
 
 

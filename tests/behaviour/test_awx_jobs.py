@@ -1,0 +1,123 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Every job of AWX, run as AWX runs it: with what its survey proposes, and with what people should not answer."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ansible_collections.kijun.baseline.plugins.plugin_utils.ledger import migrate
+from kijun_hosts import Machine
+from kijun_runner import Result, lab_credentials, lab_inventory, run_job, shared_folder
+from kijun_tools import awx, awx_source
+
+SOURCE = awx_source.read()
+LEDGER = "/ledger"
+URL = f"sqlite:///{LEDGER}/ledger.sqlite"
+TEXTS = {
+    name: [
+        variable
+        for variable, _ in SOURCE.asked(job)
+        if awx.question(SOURCE, variable, True)["type"] in ("text", "textarea")
+    ]
+    for name, job in SOURCE.jobs.items()
+}
+
+ANSWERS: dict[str, dict[str, str]] = {
+    "account_request": {
+        "account_request_login": "operator9",
+        "account_request_person": "Sample Person",
+        "account_request_department": "operations",
+        "account_request_hosts": "server13",
+        "account_request_justification": "operates the server",
+        "account_request_ticket": "REQ-1001",
+    },
+    "account_approval": {"account_request_login": "operator9", "account_request_ticket": "REQ-1001"},
+    "log_search": {"log_user": "operator1"},
+    "evidence_export": {"case": "INC-2026-007", "log_user": "operator1"},
+    "integrity_baseline": {"ticket": "CHG-1"},
+    "isolate": {"ticket": "INC-17", "reason": "a break-in is suspected"},
+    "role": {"kijun_role": "kijun.baseline.time_sync"},
+}
+"""What is answered where a survey proposes nothing."""
+
+REFUSED = {
+    "account_ledger": "entries",
+    "asset_entries": "entries",
+    "assets_devices": "assets_devices_file",
+    "change": "kijun_change_",
+    "exceptions": "entries",
+    "incident_entries": "entries",
+    "ledger_import": "no such file",
+    "log_findings": "entries",
+    "malware_products": "entries",
+    "malware_release": "response_host",
+    "malware_response": "response_host",
+    "media_entries": "entries",
+    "media_erase": "media_erase_host",
+    "operations_entries": "entries",
+    "recover": "recover_until",
+    "rollback": "kijun_change_",
+    "second_factor": "second_factor_accounts",
+}
+"""What says no to an answer that was made up, and what its words have in them."""
+
+UNCLEAR = ("Traceback", "unexpected", "object has no attribute", "is undefined", "Unhandled")
+"""What no message about an answer may say."""
+
+
+@pytest.fixture(scope="session")
+def folder() -> Iterator[Path]:
+    """A folder that jobs can write to, with a ledger in it."""
+    with shared_folder() as path:
+        migrate.upgrade(f"sqlite:///{path}/ledger.sqlite")
+        for file in path.iterdir():
+            file.chmod(0o666)
+        yield path
+
+
+def answered(name: str) -> dict[str, str]:
+    """What a survey proposes, and something of the right form where it proposes nothing and wants an answer."""
+    given = {}
+    for variable, required in SOURCE.asked(SOURCE.jobs[name]):
+        asked = awx.question(SOURCE, variable, required)
+        given[variable] = str(asked["default"]) or ("x" if required else "")
+    return given | ANSWERS.get(name, {})
+
+
+def run(machine: Machine, folder: Path, name: str, answers: dict[str, Any]) -> Result:
+    """Run a job; what changes hosts, as a check."""
+    job = SOURCE.jobs[name]
+    return run_job(
+        f"playbooks/{name}.yml",
+        answers,
+        inventory=lab_inventory(),
+        limit=f"{machine.name},localhost" if job["works_on"] == "hosts" else "",
+        credentials=lab_credentials(environment={"KIJUN_LEDGER_URL": URL}),
+        check=job["effect"] == "changes",
+        volumes=[(folder, LEDGER)],
+    )
+
+
+@pytest.mark.parametrize("name", SOURCE.jobs)
+def test_a_job_runs_with_what_its_survey_proposes(machine: Machine, folder: Path, name: str) -> None:
+    result = run(machine, folder, name, answered(name))
+    assert not [word for word in UNCLEAR if word in result.stdout], result.stdout
+    if name in REFUSED:
+        assert result.status == "failed", result.stdout
+        assert REFUSED[name] in result.words
+    else:
+        assert result.ok, result.stdout + result.stderr
+
+
+@pytest.mark.parametrize("name", [name for name, texts in TEXTS.items() if texts])
+def test_what_is_answered_stays_text(machine: Machine, folder: Path, name: str) -> None:
+    """Everything that can be text is quotes, lines and Jinja: it is refused in clear words, or does no harm."""
+    jinja = "{{ lookup('ansible.builtin.pipe', 'touch /ledger/evaluated') }}"
+    odd = f'it\'s "odd": {jinja} {{% raw %}}\n\t- 基準 & <b> # \\'
+    result = run(machine, folder, name, answered(name) | dict.fromkeys(TEXTS[name], odd))
+    assert not (folder / "evaluated").exists()
+    assert not [word for word in UNCLEAR if word in result.stdout], result.stdout
+    assert result.status in ("failed", "successful")
