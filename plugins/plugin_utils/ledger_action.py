@@ -127,7 +127,9 @@ class LedgerAction(ActionBase):
         limits = self.variable(variables, "__%s_limits" % role, {})
         values = {name: self.variable(variables, name, None) for name in limits}
         known = {name: limits[name] for name in limits if values[name] is not None}
-        wrong = complaints(role, known, values, list(variables))
+        # What a form leaves empty is there, and is nothing.
+        said = [name for name in variables if name not in limits or name in known]
+        wrong = complaints(role, known, values, said)
         if wrong:
             raise AnsibleActionFail("; ".join(wrong))
 

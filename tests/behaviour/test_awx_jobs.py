@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -10,11 +11,14 @@ from typing import Any
 import pytest
 from ansible_collections.kijun.baseline.plugins.plugin_utils.ledger import migrate
 from kijun_hosts import Machine
+from kijun_lab import identity
 from kijun_runner import Result, lab_credentials, lab_inventory, run_job, shared_folder
 from kijun_tools import awx, awx_source
 
 SOURCE = awx_source.read()
+TEMPLATES = {item["playbook"]: item for item in awx.configuration(SOURCE)["job_templates.yml"]["controller_templates"]}
 LEDGER = "/ledger"
+REPORTS = f"{LEDGER}/reports"
 URL = f"sqlite:///{LEDGER}/ledger.sqlite"
 TEXTS = {
     name: [
@@ -45,13 +49,18 @@ ANSWERS: dict[str, dict[str, str]] = {
 
 REFUSED = {
     "account_ledger": "entries",
+    "antimalware": "antimalware_definitions_url is empty",
     "asset_entries": "entries",
-    "assets_devices": "assets_devices_file",
+    "assets_devices": "cannot be read",
+    "certificates": "certificates_authority_host",
     "change": "kijun_change_",
+    "client_reset": "client_reset_host",
     "exceptions": "entries",
+    "file_inventory": "kijun-file-inventory.service",
     "incident_entries": "entries",
-    "ledger_import": "no such file",
+    "ledger_import": "no known format",
     "log_findings": "entries",
+    "logging": "certificates_authority_host",
     "malware_products": "entries",
     "malware_release": "response_host",
     "malware_response": "response_host",
@@ -59,10 +68,11 @@ REFUSED = {
     "media_erase": "media_erase_host",
     "operations_entries": "entries",
     "recover": "recover_until",
+    "restore": "run playbooks/backup.yml first",
     "rollback": "kijun_change_",
-    "second_factor": "second_factor_accounts",
+    "terminals": "no terminal may be used",
 }
-"""What says no to an answer that was made up, and what its words have in them."""
+"""What says no to an answer that was made up, or in an inventory that says nothing of it; and words of what it says."""
 
 UNCLEAR = ("Traceback", "unexpected", "object has no attribute", "is undefined", "Unhandled")
 """What no message about an answer may say."""
@@ -84,18 +94,30 @@ def answered(name: str) -> dict[str, str]:
     for variable, required in SOURCE.asked(SOURCE.jobs[name]):
         asked = awx.question(SOURCE, variable, required)
         given[variable] = str(asked["default"]) or ("x" if required else "")
+    if name == "account_request":
+        # What the account's password is sealed to, as it is handed over.
+        given["account_request_ssh_keys"] = identity.USER_KEY.with_suffix(".pub").read_text(encoding="ascii")
     return given | ANSWERS.get(name, {})
 
 
 def run(machine: Machine, folder: Path, name: str, answers: dict[str, Any]) -> Result:
     """Run a job; what changes hosts, as a check."""
     job = SOURCE.jobs[name]
+    inventory = copy.deepcopy(lab_inventory())
+    # Jobs come from addresses of their own.
+    networks = [f"{inventory['all']['vars']['kijun_lab_network']}.0/24"]
+    own = dict.fromkeys(("firewall_management_networks", "firewall_never_blocked", "ssh_admin_networks"), networks)
+    inventory["lab"]["vars"].update(own)
+    template = TEMPLATES[f"playbooks/{name}.yml"]
     return run_job(
         f"playbooks/{name}.yml",
         answers,
-        inventory=lab_inventory(),
+        inventory=inventory,
         limit=f"{machine.name},localhost" if job["works_on"] == "hosts" else "",
-        credentials=lab_credentials(environment={"KIJUN_LEDGER_URL": URL}),
+        credentials=lab_credentials(environment={"KIJUN_LEDGER_URL": URL, "KIJUN_REPORT_DIR": REPORTS}),
+        variables={key: value.replace(awx.REPORTS, REPORTS) for key, value in template["extra_vars"].items()},
+        # Nobody approves what they asked for.
+        user="manager1" if name == "account_approval" else "awx-operator",
         check=job["effect"] == "changes",
         volumes=[(folder, LEDGER)],
     )

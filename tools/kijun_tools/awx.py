@@ -34,6 +34,9 @@ CREDENTIALS = {
 }
 """Credential of jobs.yml -> its name in AWX."""
 
+REPORTS = "{{ awx_configure_reports }}"
+"""Where jobs leave files; what is mounted there outlives them."""
+
 STANDING = {"kijun_change_ticket": "{{ awx_configure_standing_ticket }}", "kijun_change_confirmed": "true"}
 """What those answers are where nobody is asked."""
 
@@ -154,6 +157,23 @@ def rrule(
     return f"DTSTART;TZID={zone}:{first}T{at} RRULE:{rules[schedule['every']]}"
 
 
+def directories(source: Source, playbook: str, root: Path = tree.ROOT) -> dict[str, str]:
+    """Where a playbook leaves files, by the variables that say so: the project of a job can only be read.
+
+    Args:
+        source: where the roles' variables are.
+        playbook: the playbook's name.
+        root: the checkout.
+    """
+    text = (root / "playbooks" / f"{playbook}.yml").read_text(encoding="utf-8")
+    found = dict(re.findall(r"(\w+_directory) \| default\('(\w[\w/]*)'\)", text))
+    for role in re.findall(r"name: kijun\.baseline\.(\w+)", text):
+        for name, option in source.options.items():
+            if name.startswith(f"{role}_") and name.endswith("_directory") and str(option["default"])[:1].isalpha():
+                found[name] = option["default"]
+    return {name: f"{REPORTS}/{default.removeprefix('reports/')}" for name, default in sorted(found.items())}
+
+
 def job_template(source: Source, playbook: str, root: Path = tree.ROOT) -> dict[str, Any]:
     """A job template, as awx.awx.job_template takes it.
 
@@ -173,6 +193,7 @@ def job_template(source: Source, playbook: str, root: Path = tree.ROOT) -> dict[
         "description": described(job),
         "organization": ORGANIZATION,
         "job_type": "run",
+        "extra_vars": directories(source, playbook, root),
         # Also for what works on the controller alone: ledgers hold entries against the inventory's hosts.
         "inventory": "{{ awx_configure_inventory }}",
         "project": PROJECT,

@@ -199,6 +199,7 @@ def hosts(both: bool) -> tuple[Part, ...]:
         ),
         pytest("ledger-server", "behaviour/test_ledger_server.py", "--lab-hosts=server12,ledger", lab=10),
         pytest("incidents", "behaviour/test_incidents.py", "--lab-hosts=server13", lab=41),
+        pytest("awx-jobs", "behaviour/test_awx_jobs.py", "--lab-hosts=server13", lab=48),
         pytest("awx-runner", "behaviour/test_awx_runner.py", "--lab-hosts=server13", lab=47),
         molecule("accounts", lab=8),
         pytest("server-baseline", "faults/test_server_baseline.py", *(() if both else ("-k", "not killed")), lab=12),
