@@ -148,6 +148,8 @@ class Store:
         kind, number = words[0], int(words[1]) if len(words) > 1 and words[1].isdigit() else None
         if number is None:
             if method == "POST":
+                if wrong := self._wrong(kind, body):
+                    return 400, wrong
                 return 201, self.add(kind, body)
             return 200, self._list([item for item in self._all(kind) if self._fits(kind, item, asked)])
         # A role is no object of its own here: it is known by who has it.
@@ -162,6 +164,16 @@ class Store:
         if method == "PATCH":
             item.update(body)
         return 200, item
+
+    def _wrong(self, kind: str, body: dict[str, Any]) -> dict[str, Any]:
+        """What AWX says to an object that it does not take; of its rules those that were come upon."""
+        credential = self.objects.get("credentials", {}).get(body.get("credential", 0), {})
+        type_of = self.objects["credential_types"].get(credential.get("credential_type", 0), {})
+        if kind == "inventory_sources" and body.get("source") == "scm" and type_of.get("name") == "Vault":
+            return {"credential": ["Credentials of type insights and vault are disallowed for scm inventory sources."]}
+        if kind == "schedules" and "INTERVAL" not in body["rrule"]:
+            return {"rrule": ["INTERVAL required in rrule"]}
+        return {}
 
     def _all(self, kind: str) -> list[dict[str, Any]]:
         kinds = TEMPLATES if kind == "unified_job_templates" else (kind,)
@@ -200,6 +212,9 @@ class Store:
         key = (kind, item["id"], name)
         if name == "survey_spec":
             if method == "POST":
+                for question in body["spec"]:
+                    if question["choices"] and question["default"] not in ("", *question["choices"]):
+                        return 400, {"error": "Default choice must be answered from the choices listed."}
                 self.surveys[key[:2]] = body
             return 200, self.surveys.get(key[:2], {})
         if name == "create_approval_template":

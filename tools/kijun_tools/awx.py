@@ -113,7 +113,8 @@ def question(source: Source, name: str, required: bool, root: Path = tree.ROOT) 
         "type": TYPES[kind],
         "min": int(required) if text else 0,
         "max": high if text else LONGEST,
-        "default": str(default) if default is not None else (choices[0] if choices and required else ""),
+        # Nothing is proposed where nothing is meant: what must be chosen is chosen by somebody.
+        "default": str(default) if default is not None else "",
         "choices": list(choices),
     }
 
@@ -204,7 +205,7 @@ def job_template(source: Source, playbook: str, root: Path = tree.ROOT) -> dict[
         "timeout": job.get("minutes", 120) * 60,
         "diff_mode": job["effect"] == "changes",
         "allow_simultaneous": job["effect"] == "reads" and not job.get("schedules"),
-        "ask_inventory_on_launch": reaches,
+        "ask_inventory_on_launch": True,
         "ask_limit_on_launch": hosts,
         "ask_job_type_on_launch": job["effect"] != "reads",
         "ask_variables_on_launch": False,
