@@ -13,6 +13,8 @@ description:
   - An audit (a play with the task M(kijun.baseline.control_audit)) leaves a directory named after the time it started
     at, with one JSON record a host (C(hosts/HOST.json)), a page for people (C(report.html)) and a file for CI systems
     (C(junit.xml)), and C(latest) points at it. Nobody but the user who ran the audit can read them.
+  - In AWX the directory's name ends in the job's number, by which M(kijun.baseline.audit_merge) finds the runs of a
+    job's slices.
   - A host of the play that gave no evidence, because it was out of reach, failed, or its turn never came, stands in
     the report as not audited, with the error.
   - Any other run leaves no file; the summary says what was changed on each host and what failed.
@@ -161,6 +163,10 @@ class CallbackModule(CallbackBase):
             # ansible_play_hosts_all holds the hosts of later batches too, which may never get their turn.
             variables = self._play.get_variable_manager().get_vars(play=self._play)
             self._expected.update(str(name) for name in variables["ansible_play_hosts_all"])
+            job = str(variables.get("awx_job_id", ""))
+            # Slices of a job start in the same second; audit_merge finds each run by its job's number.
+            if job.isascii() and job.isdigit() and "-" not in self._report.run["id"]:
+                self._report.run["id"] += f"-{job}"
             self._groups = variables["groups"]
             self._play = None
         return self._report

@@ -88,11 +88,12 @@ def test_the_first_run_makes_everything(store: Store) -> None:
     source = awx_source.read()
     assert set(store.named("job_templates")) == {awx.name_of(job) for job in source.jobs.values()}
     assert set(store.named("workflow_job_templates")) == {awx.name_of(one) for one in source.workflows.values()}
-    assert len(store.named("schedules")) == sum(len(job.get("schedules", {})) for job in source.jobs.values())
+    items = (*source.jobs.values(), *source.workflows.values())
+    assert len(store.named("schedules")) == sum(len(item.get("schedules", {})) for item in items)
     audit = store.named("job_templates")[awx.name_of(source.jobs["audit"])]
     assert audit["playbook"] == "playbooks/audit.yml"
     assert store.surveys[("job_templates", audit["id"])]["spec"][0]["variable"] == "kijun_audit_strict"
-    due = store.named("schedules")[awx.name_of(source.jobs["audit"]) + ": daily"]
+    due = store.named("schedules")[awx.name_of(source.workflows["audit"]) + ": daily"]
     assert due["rrule"] == "DTSTART;TZID=Asia/Tokyo:20260101T090000 RRULE:FREQ=DAILY;INTERVAL=1"
     injectors = store.named("credential_types")["Kijun ledger"]["injectors"]
     assert injectors == {"env": {"KIJUN_LEDGER_URL": "{{ url }}", "KIJUN_REPORT_DIR": "{{ reports }}"}}

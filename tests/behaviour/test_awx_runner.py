@@ -204,7 +204,7 @@ def test_an_audit_comes_back_as_artifacts(machine: Machine, place: Place, strict
     assert f"{REPORTS}/" in job.stdout
 
 
-def test_slices_have_every_host_once_and_stay_within_the_limits(host: Machine) -> None:
+def test_slices_have_every_host_once_and_leave_one_report(host: Machine, folder: Path) -> None:
     whole = lab_inventory()
     inventory = {
         **whole,
@@ -213,22 +213,36 @@ def test_slices_have_every_host_once_and_stay_within_the_limits(host: Machine) -
     for name in set(inventory) - {"_meta"}:
         kept = [one for one in inventory[name].get("hosts", []) if one in (host.name, SERVER)]
         inventory[name] = {**inventory[name], "hosts": kept}
-    seen = list[str]()
+    seen, told = list[str](), dict[str, Any]()
+    reports = lab_credentials(environment={"KIJUN_REPORT_DIR": f"{LEDGER}/reports"})
     for number in (1, 2):
         job = run_job(
             "playbooks/audit.yml",
             {},
             inventory=inventory,
-            credentials=lab_credentials(environment={"KIJUN_REPORT_DIR": REPORTS}),
+            credentials=reports,
+            variables={"awx_job_id": 4710 + number},
             job_slice=(number, 2),
+            volumes=[(folder, LEDGER)],
             forks=1,
         )
         assert job.ok, job.stdout + job.stderr
         seen += job.artifacts["kijun_audit_findings"]
+        told |= job.artifacts
         sizes = [len(json.dumps(event.get("event_data", {}).get("res", {}))) for event in job.events]
         assert max(sizes) < LARGEST_EVENT, "AWX would cut the evidence"
         assert len(json.dumps(job.artifacts)) < LARGEST_ARTIFACTS
     assert sorted(seen) == sorted([host.name, SERVER])
+    # What AWX hands on of both to the job behind them: of two artifacts with one name, one.
+    for jobs in ("first", "again"):
+        job = run_job(
+            "playbooks/audit_merge.yml", {}, inventory=inventory, credentials=reports, variables=told,
+            volumes=[(folder, LEDGER)],
+        )  # fmt: skip
+        assert job.ok, job.stdout + job.stderr
+        records = list((folder / "reports" / Path(job.artifacts["kijun_audit_run"]).name / "hosts").iterdir())
+        assert sorted(path.stem for path in records) == sorted([host.name, SERVER]), jobs
+    assert len([path for path in (folder / "reports").iterdir() if not path.is_symlink()]) == 3
 
 
 # ---- what a survey says ----

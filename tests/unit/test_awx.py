@@ -25,7 +25,7 @@ CONFIGURATION = awx.configuration(SOURCE)
 TEMPLATES = {item["playbook"]: item for item in CONFIGURATION["job_templates.yml"]["controller_templates"]}
 SCHEDULES = [
     pytest.param(name, key, schedule, id=f"{name}-{key}")
-    for name, job in SOURCE.jobs.items()
+    for name, job in (*SOURCE.jobs.items(), *SOURCE.workflows.items())
     for key, schedule in job.get("schedules", {}).items()
 ]
 NOT_JOBS = {"awx_configure"}
@@ -255,23 +255,21 @@ RHYTHMS = {
 def test_the_rhythm_of_a_clause_is_kept(clause: str) -> None:
     due = [
         (schedule["every"], schedule["at"])
-        for job in SOURCE.jobs.values()
-        for schedule in job.get("schedules", {}).values()
-        if clause in schedule["clauses"]
+        for item in (*SOURCE.jobs.values(), *SOURCE.workflows.values())
+        for schedule in item.get("schedules", {}).values()
+        # Weekly is on Mondays.
+        if clause in schedule["clauses"] and schedule.get("weekday", "MO") == "MO"
     ]
     assert RHYTHMS[clause] in due
-    if RHYTHMS[clause][0] == "week":
-        job = next(
-            job for job in SOURCE.jobs.values() for one in job.get("schedules", {}).values() if clause in one["clauses"]
-        )
-        assert any(one.get("weekday") == "MO" for one in job["schedules"].values())
 
 
 def test_a_schedule_answers_what_must_be_answered() -> None:
-    for job in SOURCE.jobs.values():
-        needed = {name for name, required in SOURCE.asked(job) if required}
-        asked = {name for name, _ in SOURCE.asked(job)}
-        for schedule in job.get("schedules", {}).values():
+    items = [(job, SOURCE.asked(job)) for job in SOURCE.jobs.values()]
+    items += [(workflow, SOURCE.asked_by_workflow(workflow)) for workflow in SOURCE.workflows.values()]
+    for item, questions in items:
+        needed = {name for name, required in questions if required}
+        asked = {name for name, _ in questions}
+        for schedule in item.get("schedules", {}).values():
             answers = set(schedule.get("answers", {}))
             # What a survey has a default for is answered by it.
             assert needed <= answers
@@ -300,7 +298,8 @@ def test_nobody_has_a_right_but_those_five_kinds() -> None:
 def test_whoever_starts_a_workflow_does_not_approve_it() -> None:
     for workflow in SOURCE.workflows.values():
         approvers = {node["approval"] for node in workflow["nodes"] if "approval" in node}
-        assert approvers
+        changes = any("job" in node and SOURCE.jobs[node["job"]]["effect"] == "changes" for node in workflow["nodes"])
+        assert bool(approvers) == changes
         assert not approvers & set(SOURCE.teams(workflow))
 
 

@@ -85,6 +85,17 @@ def test_an_audit_leaves_evidence_of_every_host(tmp_path: Path) -> None:
     assert ElementTree.parse(latest / "junit.xml").getroot().get("errors") == "1"
 
 
+def test_in_awx_a_run_bears_its_jobs_number(tmp_path: Path) -> None:
+    feed = {"good": evidence("good", []), "poor": evidence("poor", [])}
+    # Two plays' worth of batches: the number is there once.
+    done = play(tmp_path, "audit.yml", feed, "-e", '{"awx_job_id": 4711, "batch": 1}', inventory="good,poor,")
+    assert done.returncode == 0, done.stdout + done.stderr
+    run = (tmp_path / "reports" / "latest").readlink().name
+    assert run.endswith("Z-4711")
+    for path in (tmp_path / "reports" / run / "hosts").iterdir():
+        Draft202012Validator(SCHEMA).validate(json.loads(path.read_text(encoding="utf-8")))
+
+
 def test_the_summary_is_short_and_says_where_the_report_is(tmp_path: Path) -> None:
     done = play(
         tmp_path,

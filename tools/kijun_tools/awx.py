@@ -204,6 +204,7 @@ def job_template(source: Source, playbook: str, root: Path = tree.ROOT) -> dict[
         "forks": "{{ awx_configure_forks }}",
         "timeout": job.get("minutes", 120) * 60,
         "diff_mode": job["effect"] == "changes",
+        "job_slice_count": "{{ awx_configure_slices }}" if job.get("sliced") else 1,
         "allow_simultaneous": job["effect"] == "reads" and not job.get("schedules"),
         "ask_inventory_on_launch": True,
         "ask_limit_on_launch": hosts,
@@ -264,10 +265,10 @@ def _node(source: Source, node: Mapping[str, Any]) -> dict[str, Any]:
 def schedules(source: Source) -> list[dict[str, Any]]:
     """Every schedule, as awx.awx.schedule takes it."""
     found = []
-    for job in source.jobs.values():
+    for job in (*source.jobs.values(), *source.workflows.values()):
         for name, schedule in job.get("schedules", {}).items():
             answers = dict(schedule.get("answers", {}))
-            if job["effect"] == "changes":
+            if job.get("effect") == "changes":
                 answers |= {
                     "kijun_change_ticket": "{{ awx_configure_standing_ticket }}",
                     "kijun_change_confirmed": "true",

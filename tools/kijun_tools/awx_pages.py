@@ -123,16 +123,11 @@ def runbook(source: Source, language: str) -> str:
         lines += [f"- {words['asks']}: {asked}", f"- {words['steps']}:"]
         titles = {node["id"]: _step(source, node, language) for node in workflow["nodes"]}
         for number, node in enumerate(workflow["nodes"], 1):
-            ways = (
-                [f"{words['then']}: {', '.join(titles[other] for other in node['success'])}"]
-                if "success" in node
-                else []
-            )
-            ways += (
-                [f"{words['failed']}: {', '.join(titles[other] for other in node['failure'])}"]
-                if "failure" in node
-                else []
-            )
+            ways = [
+                f"{words[said]}: {', '.join(titles[other] for other in node[kind])}"
+                for kind, said in (("success", "then"), ("always", "then"), ("failure", "failed"))
+                if kind in node
+            ]
             lines.append(f"  {number}. {titles[node['id']]}" + (f" ({'; '.join(ways)})" if ways else ""))
         lines.append("")
     lines += [f"## {words['jobs']}", ""]
@@ -181,17 +176,16 @@ def table(source: Source) -> str:
         "",
         "Times are those of the time zone `awx_configure_time_zone` (Asia/Tokyo).",
         "",
-        "| Job template | Playbook | Who | Survey | Schedule | Clauses |",
+        "| Job template or workflow | Playbook | Who | Survey | Schedule | Clauses |",
         "| --- | --- | --- | --- | --- | --- |",
     ]
-    for playbook, job in source.jobs.items():
-        survey_text = ", ".join(f"`{name}`{'*' if required else ''}" for name, required in source.asked(job)) or "-"
-        due = "; ".join(told(schedule, "en") for schedule in job.get("schedules", {}).values()) or "-"
-        clauses = list(
-            dict.fromkeys([*job["clauses"], *(c for s in job.get("schedules", {}).values() for c in s["clauses"])])
-        )
-        who = ", ".join(source.teams(job)) or "workflows"
-        lines.append(
-            f"| {job['title']['en']} | `{playbook}.yml` | {who} | {survey_text} | {due} | {', '.join(clauses)} |"
-        )
+    rows = [(f"`{name}.yml`", job, source.asked(job)) for name, job in source.jobs.items()]
+    rows += [("workflow", one, source.asked_by_workflow(one)) for one in source.workflows.values()]
+    for playbook, item, asked in rows:
+        survey = ", ".join(f"`{name}`{'*' if required else ''}" for name, required in asked) or "-"
+        schedules = item.get("schedules", {}).values()
+        due = "; ".join(told(schedule, "en") for schedule in schedules) or "-"
+        clauses = list(dict.fromkeys([*item["clauses"], *(clause for one in schedules for clause in one["clauses"])]))
+        who = ", ".join(source.teams(item)) or "workflows"
+        lines.append(f"| {item['title']['en']} | {playbook} | {who} | {survey} | {due} | {', '.join(clauses)} |")
     return "\n".join([*lines, "", "`*`: must be answered.", ""])
