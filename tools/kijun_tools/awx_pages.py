@@ -120,7 +120,11 @@ def runbook(source: Source, language: str) -> str:
     for workflow in source.workflows.values():
         lines += _head(source, workflow, language)
         asked = _asked_in_words(source, source.asked_by_workflow(workflow), language, bool(workflow.get("limit")))
-        lines += [f"- {words['asks']}: {asked}", f"- {words['steps']}:"]
+        lines += [
+            f"- {words['asks']}: {asked}",
+            f"- {words['when']}: {_due(workflow, language)}",
+            f"- {words['steps']}:",
+        ]
         titles = {node["id"]: _step(source, node, language) for node in workflow["nodes"]}
         for number, node in enumerate(workflow["nodes"], 1):
             ways = [
@@ -136,12 +140,17 @@ def runbook(source: Source, language: str) -> str:
         lines.append(
             f"- {words['asks']}: {_asked_in_words(source, source.asked(job), language, job['works_on'] == 'hosts')}"
         )
-        due = "; ".join(told(schedule, language) for schedule in job.get("schedules", {}).values())
-        lines.append(f"- {words['when']}: {due or words['never']}")
+        lines.append(f"- {words['when']}: {_due(job, language)}")
         lines.append(f"- {words['fails']}:")
         lines += [f"  - {data['failures'][failure][language].strip()}" for failure in job["on_failure"]]
         lines.append("")
     return "\n".join(lines).rstrip() + "\n"
+
+
+def _due(item: Mapping[str, Any], language: str) -> str:
+    """When a job or a workflow starts by itself."""
+    due = [told(schedule, language) for schedule in item.get("schedules", {}).values()]
+    return "; ".join(due) or WORDS[language]["never"]
 
 
 def _step(source: Source, node: Mapping[str, Any], language: str) -> str:
