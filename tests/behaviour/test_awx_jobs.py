@@ -51,6 +51,8 @@ REFUSED = {
     "account_ledger": "entries",
     "antimalware": "antimalware_definitions_url is empty",
     "asset_entries": "entries",
+    # Nothing ran before it.
+    "audit_merge": "no job told of an audit",
     "assets_devices": "cannot be read",
     "certificates": "certificates_authority_host",
     "change": "kijun_change_",
