@@ -531,7 +531,7 @@ def forgotten(machine: Machine) -> None:
     """What earlier tests did from these addresses is forgotten."""
     machine.ok("fail2ban-client unban --all")
     machine.ok("for s in attempts4 attempts6 blocked4 blocked6; do nft flush set inet kijun $s; done")
-    assert eventually(lambda: machine.run("fail2ban-client ping").rc == 0)
+    assert eventually(lambda: machine.run("fail2ban-client ping || false").rc == 0)
 
 
 @pytest.mark.control("FW-11")
@@ -616,7 +616,8 @@ def test_logins_that_are_no_longer_counted_are_noticed_and_counted_again(machine
         machine.ok(f"fail2ban-client {command}")
         assert verdicts(*SETTINGS, "--tags", "FW-11")["FW-11"] == "fail", command
         machine.ok("systemctl restart fail2ban")
-        assert eventually(lambda: machine.run("fail2ban-client status sshd").rc == 0)
+        # Without its socket it ends with 255, which is what ssh has for failures of its own.
+        assert eventually(lambda: machine.run("fail2ban-client status sshd || false").rc == 0)
 
 
 @pytest.mark.control("FW-06")
