@@ -174,8 +174,11 @@ def test_the_built_collection_holds_what_a_run_needs_and_nothing_else(built: Pat
     ]
     needed += [f"roles/{role.name}/tasks/main.yml" for role in tree.roles()]
     needed += [str(file.relative_to(ROOT)) for file in ROOT.glob("plugins/**/*.py")]
+    # What awx_configure.yml brings AWX to.
+    needed += [str(file.relative_to(ROOT)) for file in ROOT.glob("awx/configuration/*.yml")]
     assert not sorted(set(needed) - names)
     top = {name.split("/")[0] for name in names}
     made_by_the_build = {"FILES.json", "MANIFEST.json"}
     texts = {"CHANGELOG.md", "CONTRIBUTING.md", "LICENSE", "README.ja.md", "README.md"}
-    assert top <= made_by_the_build | texts | {"docs", "meta", "playbooks", "plugins", "policy", "roles"}
+    assert top <= made_by_the_build | texts | {"awx", "docs", "meta", "playbooks", "plugins", "policy", "roles"}
+    assert not [name for name in names if name.startswith("awx/execution-environment")]
