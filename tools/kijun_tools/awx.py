@@ -269,10 +269,7 @@ def schedules(source: Source) -> list[dict[str, Any]]:
         for name, schedule in job.get("schedules", {}).items():
             answers = dict(schedule.get("answers", {}))
             if job.get("effect") == "changes":
-                answers |= {
-                    "kijun_change_ticket": "{{ awx_configure_standing_ticket }}",
-                    "kijun_change_confirmed": "true",
-                }
+                answers |= STANDING
             found.append(
                 {
                     "name": f"{name_of(job)}: {name}",

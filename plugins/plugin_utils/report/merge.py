@@ -73,7 +73,7 @@ def written_before(directory: Path, whole: Report) -> Path | None:
             there = load_run(path)
         except EvidenceError:
             continue
-        same = {key: there.run[key] == whole.run[key] for key in ("started", "finished", "playbook", "version")}
-        if all(same.values()) and there.hosts.keys() == whole.hosts.keys():
+        same = all(there.run[key] == whole.run[key] for key in ("started", "finished", "playbook", "version"))
+        if same and there.hosts.keys() == whole.hosts.keys():
             return path
     return None
