@@ -10,11 +10,19 @@ from __future__ import annotations
 import http.server
 import json
 import re
+import subprocess
 import threading
+from collections.abc import Callable
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 TOKEN = "a-token-for-the-store"
+
+WORKFLOW = 17
+"""The number of a workflow's job; see `Store.approve`."""
+
+Run = Callable[..., subprocess.CompletedProcess[str]]
+"""Runs a playbook as a job: its name, who started it, the survey's answers, and what AWX tells it."""
 
 LINKS = {
     "job_templates": ("survey_spec", "credentials", "labels", "notification_templates_error"),
@@ -129,6 +137,29 @@ class Store:
             made |= {"status": "successful", "scm_revision": "0" * 40}
         self.objects.setdefault(kind, {})[number] = made
         return made
+
+    def approve(self, started: str, *approvers: str) -> None:
+        """Have the workflow `WORKFLOW` started by one and approved by others.
+
+        Args:
+            started: who started it.
+            approvers: who approved it, one after the other.
+        """
+        path = f"workflow_jobs/{WORKFLOW}"
+        by = {"created_by": {"username": started}}
+        self.answers[path] = {"id": WORKFLOW, "type": "workflow_job", "summary_fields": by}
+        nodes = [{"id": 1, "summary_fields": {"job": {"id": 21, "type": "job"}}}]
+        for number, name in enumerate(approvers, 31):
+            nodes.append({"id": number, "summary_fields": {"job": {"id": number, "type": "workflow_approval"}}})
+            self.answers[f"workflow_approvals/{number}"] = {
+                "id": number,
+                "type": "workflow_approval",
+                "status": "successful",
+                "finished": f"2026-11-20T01:00:{number}Z",
+                "summary_fields": {"approved_or_denied_by": {"username": name}},
+            }
+        found = {"count": len(nodes), "next": None, "previous": None, "results": nodes}
+        self.answers[f"{path}/workflow_nodes"] = found
 
     def named(self, kind: str) -> dict[str, dict[str, Any]]:
         """Objects of a kind, by name (steps of workflows: by identifier)."""

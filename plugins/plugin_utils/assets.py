@@ -32,6 +32,7 @@ KINDS = {
     "not_looked_at": ("Trees that were not looked through", "調査が完了しなかった領域"),
     "over_licensed": ("Licences with fewer seats than machines", "ライセンス数を超えた使用"),
     "licence_over": ("Licences that are over, of software in use", "有効期限切れで使用中のライセンス"),
+    "private_over": ("Private devices whose approval is over", "承認期限を過ぎた私有端末"),
     "not_counted": ("Assets whose count is due", "棚卸期限を過ぎた資産"),
     "absent": ("Assets that the last count did not find", "棚卸で所在を確認できなかった資産"),
     "idle_approval": (
@@ -121,6 +122,8 @@ def compare(
     for asset in there:
         if asset["kind"] in MACHINES and asset["status"] == "in_use" and asset["host"] not in machines:
             found.findings.append(Finding("missing_machine", asset["id"], asset["host"], asset["place"]))
+        if asset["private"] and asset["valid_until"] < day.isoformat():
+            found.findings.append(Finding("private_over", asset["id"], asset["host"], asset["valid_until"]))
         _count(found, asset, day, options)
     answered = {host: state for host, state in machines.items() if state is not None}
     _software(found, by_host, answered, options)

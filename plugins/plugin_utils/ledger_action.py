@@ -5,17 +5,19 @@ from __future__ import annotations
 
 import datetime
 import os
-import pwd
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 from ansible.errors import AnsibleActionFail
 from ansible.plugins.action import ActionBase
+from ansible.plugins.loader import lookup_loader
 
+from .actor import VARIABLES, actor
 from .controls import collection_controls, lists_in_sight, never_excused
 from .ledger import checkpoints
 from .ledger.books.accounts import AccountContext
+from .ledger.books.assets import AssetContext
 from .ledger.books.exceptions import ExceptionContext
 from .ledger.books.media import MediaContext
 from .ledger.engine import Ledger
@@ -28,6 +30,9 @@ SYSLOG_SOCKET = "/dev/log"
 URL_ARGUMENT = {"url": {"type": "str", "no_log": True}}
 CHANGE_ARGUMENTS = {**URL_ARGUMENT, "actor": {"type": "str"}}
 """Arguments of every action on a ledger, and of those that write to it."""
+
+APPROVALS = ("entries", "awx")
+"""What kijun_ledger_approvals may be: who approves stands in the entry, or is who approved the workflow in AWX."""
 
 EXCEPTION_LIMITS: dict[str, dict[str, Any]] = {
     "kijun_exceptions_committee": {"type": "people", "clause": "SM-6-1"},
@@ -84,18 +89,7 @@ class LedgerAction(ActionBase):
 
     def actor(self, arguments: Mapping[str, Any], variables: Mapping[str, Any]) -> str:
         """Who acts: whom the task names, who started the job in AWX, or whoever is logged in on the controller."""
-        for given in (
-            arguments.get("actor"),
-            self.variable(variables, "kijun_actor", None),
-            self.variable(variables, "awx_user_name", None),
-            os.environ.get("SUDO_USER"),
-        ):
-            if given:
-                return str(given)
-        try:
-            return pwd.getpwuid(os.getuid()).pw_name
-        except KeyError:
-            return "uid %d" % os.getuid()
+        return actor(arguments.get("actor"), *(self.variable(variables, name, None) for name in VARIABLES))
 
     def context(self, variables: Mapping[str, Any], book: str = "accounts") -> Any:
         """What the rules of a book need to know from the inventory and from the organisation's lists.
@@ -109,6 +103,7 @@ class LedgerAction(ActionBase):
         """
         makers = {
             "accounts": self._account_context,
+            "assets": lambda known: AssetContext(self._committee(known)),
             "exceptions": self._exception_context,
             "media": self._media_context,
         }
@@ -144,8 +139,15 @@ class LedgerAction(ActionBase):
             departments=frozenset(departments) or None,
         )
 
+    def _committee(self, variables: Mapping[str, Any]) -> tuple[str, ...]:
+        """Who decides on exceptions, and on what a contractor disposes of."""
+        return tuple(self._exception_settings(variables)["committee"])
+
+    def _exception_settings(self, variables: Mapping[str, Any]) -> dict[str, Any]:
+        return self._given("exceptions", EXCEPTION_LIMITS, {"committee": [], "max_days": 365}, variables)
+
     def _exception_context(self, variables: Mapping[str, Any]) -> ExceptionContext:
-        given = self._given("exceptions", EXCEPTION_LIMITS, {"committee": [], "max_days": 365}, variables)
+        given = self._exception_settings(variables)
         return ExceptionContext(
             hosts=_hosts_and_groups(variables),
             controls=never_excused([*collection_controls(), *self._own_controls(variables)]),
@@ -159,7 +161,29 @@ class LedgerAction(ActionBase):
             hosts=_hosts_and_groups(variables),
             managers=tuple(given["managers"]),
             max_days=int(given["max_days"]),
+            committee=self._committee(variables),
         )
+
+    def _approver(self, variables: Mapping[str, Any]) -> Callable[[], str] | None:
+        """What says who approved an entry, where that is not the entry itself.
+
+        Args:
+            variables: the task's.
+
+        Raises:
+            AnsibleActionFail: kijun_ledger_approvals is not what it may be.
+        """
+        given = self.variable(variables, "kijun_ledger_approvals", "entries")
+        if given not in APPROVALS:
+            reason = "must be one of: %s (clause SM-4.1.1-1a)" % ", ".join(APPROVALS)
+            raise AnsibleActionFail("kijun_ledger_approvals is %r: %s" % (given, reason))
+        return None if given == "entries" else lambda: self._approved_in_awx(variables)
+
+    def _approved_in_awx(self, variables: Mapping[str, Any]) -> str:
+        if variables.get("awx_workflow_job_id") is None:
+            return ""
+        lookup = lookup_loader.get("kijun.baseline.awx_approver", loader=self._loader, templar=self._templar)
+        return str(lookup.run([], dict(variables))[0])
 
     def _given(
         self, about: str, limits: dict[str, dict[str, Any]], defaults: dict[str, Any], variables: Mapping[str, Any]
@@ -198,7 +222,7 @@ class LedgerAction(ActionBase):
             variables: the task's.
         """
         try:
-            with Ledger(self.url(arguments, variables)) as ledger:
+            with Ledger(self.url(arguments, variables), approver=self._approver(variables)) as ledger:
                 yield ledger
         except LedgerError as error:
             raise AnsibleActionFail(str(error)) from None

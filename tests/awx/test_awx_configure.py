@@ -105,16 +105,8 @@ def test_the_first_run_makes_everything(store: Store) -> None:
     assert store.linked[("workflow_job_template_nodes", nodes["ask"]["id"], "success_nodes")]
 
 
-def test_a_second_run_changes_nothing(store: Store) -> None:
-    store.writes.clear()
-    done = configure(store)
-    assert done.returncode == 0, done.stdout[-3000:] + done.stderr
-    assert "changed=0" in done.stdout, done.stdout[-6000:]
-    assert not store.writes
-
-
 @pytest.mark.control("AWX-01", "AWX-02")
-def test_only_what_we_made_is_removed_and_what_somebody_clicked_is_put_right(store: Store) -> None:
+def test_a_second_run_changes_what_somebody_clicked_and_removes_what_we_made_and_nothing_else(store: Store) -> None:
     kijun, organization = (next(iter(store.objects[kind])) for kind in ("labels", "organizations"))
     ours = store.add("job_templates", {"name": "Kijun: a job of long ago", "organization": organization})
     store.linked[("job_templates", ours["id"], "labels")] = [kijun]
@@ -134,10 +126,17 @@ def test_only_what_we_made_is_removed_and_what_somebody_clicked_is_put_right(sto
     store.writes.clear()
     done = configure(store, "--check", "--diff")
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr
-    assert "changed=0" not in done.stdout
+    assert "changed=3 " in done.stdout
     assert not store.writes
+    left_over = store.named("schedules")["left over"]["id"]
     done = configure(store)
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr
+    assert "changed=3 " in done.stdout
+    assert sorted(store.writes) == [
+        f"DELETE job_templates/{ours['id']}",
+        f"DELETE schedules/{left_over}",
+        f"PATCH job_templates/{audit['id']}",
+    ]
     assert audit["ask_variables_on_launch"] is False
     assert "Kijun: a job of long ago" not in store.named("job_templates")
     assert "Kijun: somebody else's, by its name" in store.named("job_templates")

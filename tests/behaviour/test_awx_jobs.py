@@ -48,6 +48,8 @@ ANSWERS: dict[str, dict[str, str]] = {
 """What is answered where a survey proposes nothing."""
 
 REFUSED = {
+    # Outside of its workflow.
+    "account_approval": "nobody has approved it in AWX",
     "account_ledger": "entries",
     "antimalware": "antimalware_definitions_url is empty",
     "asset_entries": "entries",
@@ -118,8 +120,6 @@ def run(machine: Machine, folder: Path, name: str, answers: dict[str, Any]) -> R
         limit=f"{machine.name},localhost" if job["works_on"] == "hosts" else "",
         credentials=lab_credentials(environment={"KIJUN_LEDGER_URL": URL, "KIJUN_REPORT_DIR": REPORTS}),
         variables={key: value.replace(awx.REPORTS, REPORTS) for key, value in template["extra_vars"].items()},
-        # Nobody approves what they asked for.
-        user="manager1" if name == "account_approval" else "awx-operator",
         check=job["effect"] == "changes",
         volumes=[(folder, LEDGER)],
     )

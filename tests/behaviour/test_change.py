@@ -15,6 +15,7 @@ from typing import Any
 import kijun_changes
 import pytest
 from ansible_collections.kijun.baseline.plugins.plugin_utils.ledger import migrate
+from kijun_awx import TOKEN, WORKFLOW, Store
 from kijun_changes import (
     SERVER,
     arguments,
@@ -244,15 +245,31 @@ def back(host: Machine, change_id: str, **more: Any) -> tuple[int, str]:
     return done.returncode, " ".join((done.stdout + done.stderr).split())
 
 
-def test_a_change_that_was_ended_is_taken_back_later_and_nothing_else(host: Machine, tmp_path: Path) -> None:
+def test_a_change_that_was_ended_is_taken_back_later_and_nothing_else(
+    host: Machine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     before = manifest(host)
     steps = [shell("echo 'v2' >/etc/nginx/version; sed -i s/welcome/goodbye/ " + SITE + "; systemctl restart nginx")]
     code, said = change(host, written(tmp_path, "first", steps), kijun_change_smoke_tests=[])
     assert code == 0, said
     first = status(host)["last"]["change"]
     host.ok("echo mine >/etc/nginx/mine")
-    code, said = back(host, first)
-    assert code == 0, said
+    # As AWX's workflow does it: whoever approved it there confirms, and that is not who started it.
+    store = Store()
+    try:
+        monkeypatch.setenv("CONTROLLER_HOST", store.address)
+        monkeypatch.setenv("CONTROLLER_OAUTH_TOKEN", TOKEN)
+        started_by = {"awx_user_name": "operator1", "awx_workflow_job_id": WORKFLOW, "kijun_change_confirmer": ""}
+        store.approve("operator1", "operator1")
+        code, said = back(host, first, **started_by)
+        assert code != 0
+        assert "operator1 started this workflow and approved it" in said
+        store.approve("operator1", "manager1")
+        code, said = back(host, first, **started_by)
+        assert code == 0, said
+    finally:
+        store.close()
+    assert status(host)["last"]["confirmer"] == "manager1"
     assert differing(before, manifest(host)) == ["/etc/nginx/mine"]
     host.ok(ANSWERS["command"])
     last = status(host)["last"]

@@ -18,6 +18,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import kijun_hosts
 import kijun_logs
 import pytest
 from kijun_hosts import GOOD, Machine, make_person, remove_person
@@ -245,17 +246,8 @@ def test_addresses_that_guess_come_to_the_ledger_and_to_be_blocked(guessed: Mach
 def mail_server() -> Iterator[Machine]:
     """A real mail server, which takes mail for root from the log servers."""
     machine = kijun_logs.machine("time1")
-    choice = "postfix postfix/main_mailer_type select Internet Site\npostfix postfix/mailname string time1\n"
-    machine.ok(f"printf {shlex.quote(choice)} | debconf-set-selections")
-    machine.ok("DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends postfix >/dev/null 2>&1")
-    network = machine.address.rpartition(".")[0] + ".0/24"
-    settings = f"inet_interfaces=all inet_protocols=ipv4 mydestination=time1,localhost mynetworks={network},127.0.0.0/8"
-    machine.ok(f"postconf -e {settings}")
-    machine.ok("systemctl restart postfix")
-    try:
+    with kijun_hosts.mail_server(machine, "time1"):
         yield machine
-    finally:
-        machine.run("DEBIAN_FRONTEND=noninteractive apt-get purge -qq -y postfix >/dev/null 2>&1; rm -f /var/mail/*")
 
 
 @pytest.mark.control("LOGR-07")

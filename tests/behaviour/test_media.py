@@ -90,6 +90,7 @@ def test_a_medium_as_an_operator_enters_it(tmp_path: Path) -> None:
         "reason": "worn out",
     }
     assert "nobody witnesses what they did themselves (clause SM-4.6.3-1)" in enter({**ended, "witness": "operator1"})
+    assert "by the committee's approval alone" in enter({**ended, "contractor": "a firm"})
     assert enter(erased, ended) == ""
     assert on_controller("media_report", **settings).returncode == 0
     assert "USB-1,disposed,usb_flash,0951" in (tmp_path / "media" / "media.csv").read_text(encoding="utf-8-sig")

@@ -17,6 +17,7 @@ from ansible_collections.kijun.baseline.plugins.plugin_utils.assets import KINDS
 from ansible_collections.kijun.baseline.plugins.plugin_utils.assets_devices import compare_devices, read_export
 from ansible_collections.kijun.baseline.plugins.plugin_utils.ledger import migrate
 from ansible_collections.kijun.baseline.plugins.plugin_utils.ledger.book import Change
+from ansible_collections.kijun.baseline.plugins.plugin_utils.ledger.books.assets import AssetContext
 from ansible_collections.kijun.baseline.plugins.plugin_utils.ledger.engine import Ledger
 from ansible_collections.kijun.baseline.plugins.plugin_utils.ledger.errors import LedgerError, Refused
 
@@ -44,6 +45,22 @@ SERVER = {
 }
 LICENCE = {"kind": "licence", "owner": "sales", "software": "exampleoffice*", "seats": 1, "valid_until": "2027-03-31"}
 COUNTED = {"counted": "found", "counted_on": "2026-11-20", "counted_by": "operator2"}
+AT_OURS = {
+    "place": "room 3",
+    "reason": "no picture",
+    "storage": "checked",
+    "contractor": "a firm",
+    "escort": "operator2",
+}
+ENTRUSTED = {
+    "reason": "old",
+    "disposed_on": "2026-11-20",
+    "record": "ERA-8",
+    "contractor": "a firm",
+    "contract": "CON-7, 4 and 9",
+    "contract_checked_by": "operator2",
+}
+OWN = {**PC, "private": True, "holds": "mail", "valid_until": "2027-03-31"}
 APPROVED = ("register", "change", "accept", "dispose")
 
 
@@ -60,7 +77,8 @@ def put(
 ) -> dict[str, Any]:
     """Do something to an asset; what it is then."""
     approval = {"approver": approver, "ticket": "AST-1"} if action in APPROVED else {}
-    ledger.append("assets", [Change(key, action, payload or {}, **approval)], "operator3", at=NOW)
+    context = AssetContext(("manager1",)) if approver == "manager9" else None
+    ledger.append("assets", [Change(key, action, payload or {}, **approval)], "operator3", at=NOW, context=context)
     (state,) = ledger.find("assets", [key])
     return state.fields
 
@@ -83,7 +101,8 @@ def test_an_asset_from_its_entry_to_its_end(ledger: Ledger) -> None:
     assert put(ledger, "register", PC)["status"] == "in_use"
     assert put(ledger, "observe", {"hardware": HARDWARE})["hardware"] == HARDWARE
     assert put(ledger, "count", COUNTED)["counted_by"] == "operator2"
-    assert put(ledger, "repair", {"place": "the maker", "reason": "no picture"})["status"] == "repair"
+    sent = put(ledger, "repair", {"place": "the maker", "reason": "no picture", "storage": "removed"})
+    assert (sent["status"], sent["storage"]) == ("repair", "removed")
     assert put(ledger, "use", {"place": "room 4", "user": "operator1"})["user"] == "operator1"
     assert put(ledger, "lose", {"reason": "left in a train"})["status"] == "lost"
     assert put(ledger, "find", {"reason": "the railway had it", "place": "room 3"})["status"] == "stored"
@@ -123,6 +142,16 @@ def test_an_asset_from_its_entry_to_its_end(ledger: Ledger) -> None:
         ("observe", {"hardware": {"colour": "red"}}, "", "hardware.colour"),
         ("accept", {"hardware": HARDWARE}, "manager1", "reason '': accept needs it"),
         ("dispose", {"reason": "old", "disposed_on": "2026-11-20"}, "manager1", "its data are erased first"),
+        ("dispose", {**ENTRUSTED, "contract": ""}, "manager1", "names the contract, .* forbids reuse .*SM-4.6.3-2b"),
+        ("dispose", {**ENTRUSTED, "contract_checked_by": ""}, "manager1", "names who read in the contract"),
+        ("dispose", ENTRUSTED, "manager9", "is none of the committee .*: manager1 .*SM-4.6.3-2a"),
+        ("repair", {"place": "the maker", "reason": "no picture"}, "", "storage '': what becomes of .*SM-4.6.1-1"),
+        ("repair", {**AT_OURS, "escort": ""}, "", "escort '': names who of us is with the contractor .*SM-4.6.1-2"),
+        ("register", {**PC, "private": True, "holds": "mail"}, "manager1", "a private device is .*ST-10-3"),
+        ("register", {**SERVER, "private": True, "valid_until": "2027-01-01"}, "manager1", "a private device is"),
+        ("register", {**OWN, "valid_until": "2026-11-20"}, "manager1", "valid_until '2026-11-20': is over already"),
+        ("register", {**OWN, "terminal_address": "192.0.2.1"}, "manager1", "what the organisation issued .*GL-2.3-5"),
+        ("register", OWN, "", "approver '': register needs an approver"),
     ],
 )
 def test_what_is_not_right_is_refused(
@@ -135,6 +164,35 @@ def test_what_is_not_right_is_refused(
     with pytest.raises(Refused, match=message):
         put(ledger, action, payload, approver=approver)
     assert ledger.checkpoint("assets").head == before
+
+
+@pytest.mark.control("AST-07")
+def test_a_contractor_disposes_of_it_by_the_committees_approval(ledger: Ledger) -> None:
+    put(ledger, "register", PC)
+    gone = put(ledger, "dispose", ENTRUSTED)
+    assert {name: gone[name] for name in ENTRUSTED} == ENTRUSTED
+    assert (gone["approver"], gone["ticket"]) == ("manager1", "AST-1")
+
+
+@pytest.mark.control("AST-07")
+def test_what_was_said_of_one_repair_is_not_of_the_next(ledger: Ledger) -> None:
+    put(ledger, "register", PC)
+    assert put(ledger, "repair", AT_OURS)["escort"] == "operator2"
+    put(ledger, "use", {"place": "room 3"})
+    with pytest.raises(Refused, match="storage '': what becomes of the information"):
+        put(ledger, "repair", {"place": "the maker", "reason": "again"})
+    sent = put(ledger, "repair", {"place": "the maker", "reason": "again", "storage": "encrypted"})
+    assert (sent["contractor"], sent["escort"]) == ("", "")
+
+
+@pytest.mark.control("AST-08")
+def test_a_private_device_whose_approval_is_over_is_named(ledger: Ledger) -> None:
+    put(ledger, "register", {**OWN, "valid_until": "2026-11-21"})
+    put(ledger, "count", COUNTED)
+    state = {"pc17": seen()}
+    assert found(ledger, state) == []
+    (over,) = found(ledger, state, day=TODAY + datetime.timedelta(days=1))
+    assert over == ("private_over", "PC-17", "pc17", "2026-11-21")
 
 
 def test_one_machine_is_one_asset(ledger: Ledger) -> None:

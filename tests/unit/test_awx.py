@@ -298,8 +298,9 @@ def test_nobody_has_a_right_but_those_five_kinds() -> None:
 def test_whoever_starts_a_workflow_does_not_approve_it() -> None:
     for workflow in SOURCE.workflows.values():
         approvers = {node["approval"] for node in workflow["nodes"] if "approval" in node}
-        changes = any("job" in node and SOURCE.jobs[node["job"]]["effect"] == "changes" for node in workflow["nodes"])
-        assert bool(approvers) == changes
+        # Reading needs no approval: a workflow that does nothing else has none.
+        effects = {SOURCE.jobs[node["job"]]["effect"] for node in workflow["nodes"] if "job" in node}
+        assert bool(approvers) == (effects != {"reads"})
         assert not approvers & set(SOURCE.teams(workflow))
 
 
@@ -310,9 +311,29 @@ def test_what_needs_approval_is_started_by_its_workflow_alone() -> None:
         for place, node in enumerate(workflow["nodes"])
         if "job" in node and any("approval" in before for before in workflow["nodes"][:place])
     }
-    assert {"account_approval", "change", "client_reset"} <= behind
-    for name in ("account_request", "account_approval", "change", "client_reset"):
+    alone = {"account_approval", "change", "client_reset", "ledger_import", "malware_products", "rollback"}
+    assert alone <= behind
+    for name in ("account_request", *alone):
         assert not SOURCE.teams(SOURCE.jobs[name])
+
+
+def test_what_writes_takes_approvals_from_awx_and_can_ask_it() -> None:
+    """Clause SM-4.1.1-1a: who starts a job does not type who approved."""
+    for name, job in SOURCE.jobs.items():
+        given = TEMPLATES[f"playbooks/{name}.yml"]["extra_vars"]
+        assert (given.get("kijun_ledger_approvals") == "awx") == (job["effect"] != "reads")
+    for workflow in SOURCE.workflows.values():
+        waits = False
+        for node in workflow["nodes"]:
+            waits = waits or "approval" in node
+            job = SOURCE.jobs[node["job"]] if "job" in node else {}
+            # An approval is entered by the step behind it, or is what a step that changes hosts is confirmed by.
+            if (
+                waits
+                and (job.get("effect") == "enters" or (job and not node.get("standing")))
+                and job["effect"] != "reads"
+            ):
+                assert "awx" in job["credentials"]
 
 
 def test_requesters_start_one_workflow_and_nothing_else() -> None:

@@ -40,6 +40,7 @@ GONE = {
     "certificate": "CERT-9",
     "reason": "worn out",
 }
+ENTRUSTED = {**GONE, "contractor": "a firm", "contract": "CON-7", "contract_checked_by": "operator2"}
 
 
 @pytest.fixture
@@ -61,7 +62,8 @@ def put(
     context: MediaContext | None = None,
 ) -> dict[str, Any]:
     """Do something to a medium; what it is then."""
-    approval = {"approver": approver, "ticket": ticket} if action in ("register", "change", "lend") else {}
+    asks = action in ("register", "change", "lend") or (payload or {}).get("contractor")
+    approval = {"approver": approver, "ticket": ticket} if asks else {}
     change = Change(key, action, payload or {}, **approval)
     ledger.append("media", [change], "operator3", at=NOW + datetime.timedelta(days=days), context=context)
     (state,) = ledger.find("media", [key])
@@ -84,6 +86,15 @@ def test_a_medium_from_its_entry_to_its_end(ledger: Ledger) -> None:
     assert put(ledger, "dispose", {name: GONE[name] for name in GONE if name != "disposed_by"}, days=5) == gone
     with pytest.raises(Refused, match="lend is for an entry that is stored"):
         put(ledger, "lend", LENT)
+
+
+@pytest.mark.control("MED-03")
+def test_a_contractor_disposes_of_it_by_the_committees_approval(ledger: Ledger) -> None:
+    put(ledger, "register", STICK, approver="manager2")
+    gone = put(ledger, "dispose", ENTRUSTED)
+    assert {name: gone[name] for name in ENTRUSTED} == ENTRUSTED
+    assert (gone["approver"], gone["ticket"]) == ("manager1", "MED-1")
+    assert put(ledger, "dispose", ENTRUSTED, approver="", days=5) == gone
 
 
 def test_a_list_that_is_run_again_changes_nothing_and_the_next_lending_is_another(ledger: Ledger) -> None:
@@ -125,13 +136,17 @@ def test_a_list_that_is_run_again_changes_nothing_and_the_next_lending_is_anothe
         ("dispose", {**GONE, "disposed_on": "2026-11-22"}, {}, "disposed_on '2026-11-22': is in the future"),
         ("dispose", {**GONE, "certificate": ""}, {}, "certificate '': dispose needs it .*GL-2.4-5"),
         ("dispose", {**GONE, "erasure": "quick"}, {}, "erasure 'quick': Input should be"),
+        ("dispose", ENTRUSTED, {"approver": ""}, "by the committee's approval alone.*SM-4.6.3-2a"),
+        ("dispose", ENTRUSTED, {"approver": "operator3"}, "nobody approves what they enter themselves .*SM-4.6.3-2a"),
+        ("dispose", ENTRUSTED, {"approver": "manager9"}, "is none of the committee .*: manager1 .*SM-4.6.3-2a"),
+        ("dispose", {**ENTRUSTED, "contract": ""}, {}, "contract '': .*SM-4.6.3-2b"),
         ("destroy", {}, {}, "action 'destroy': known are register, change, lend, return, erase"),
     ],
 )
 def test_what_is_not_right_is_refused(
     ledger: Ledger, action: str, payload: dict[str, Any], given: dict[str, Any], message: str
 ) -> None:
-    context = MediaContext(frozenset({"pc17"}), ("manager1", "manager2"))
+    context = MediaContext(frozenset({"pc17"}), ("manager1", "manager2"), committee=("manager1",))
     if action != "register":
         put(ledger, "register", STICK)
     before = ledger.checkpoint("media").head

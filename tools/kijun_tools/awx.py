@@ -194,7 +194,9 @@ def job_template(source: Source, playbook: str, root: Path = tree.ROOT) -> dict[
         "description": described(job),
         "organization": ORGANIZATION,
         "job_type": "run",
-        "extra_vars": directories(source, playbook, root),
+        # What a ledger takes by approval alone was approved in AWX, whatever an answer says.
+        "extra_vars": directories(source, playbook, root)
+        | ({"kijun_ledger_approvals": "awx"} if job["effect"] != "reads" else {}),
         # Also for what works on the controller alone: ledgers hold entries against the inventory's hosts.
         "inventory": "{{ awx_configure_inventory }}",
         "project": PROJECT,

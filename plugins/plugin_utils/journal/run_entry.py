@@ -4,12 +4,12 @@
 from __future__ import annotations
 
 import os
-import pwd
 import subprocess
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from ..actor import VARIABLES, actor
 from .redact import redacted
 
 LONGEST_LINE = 500
@@ -67,13 +67,7 @@ def who(variables: Mapping[str, Any]) -> str:
     Args:
         variables: those in sight.
     """
-    for given in (variables.get("kijun_actor"), variables.get("awx_user_name"), os.environ.get("SUDO_USER")):
-        if given:
-            return line(given)
-    try:
-        return pwd.getpwuid(os.getuid()).pw_name
-    except KeyError:
-        return "uid %d" % os.getuid()
+    return line(actor(*(variables.get(name) for name in VARIABLES)))
 
 
 def from_where(variables: Mapping[str, Any]) -> str:

@@ -14,7 +14,7 @@ import hashlib
 import json
 import operator
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -22,7 +22,7 @@ import pydantic
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 
-from .book import NOTHING, Book, Change, Moment, State, Touched, cleaned, next_state, one_line
+from .book import NOTHING, Book, Change, Moment, State, Touched, cleaned, is_same_person, next_state, one_line
 from .books import BOOKS
 from .errors import Broken, LedgerError, Problem, Refused, Stale, Unreachable
 from .event import GENESIS, Checkpoint, Event, chain_hash, timestamp
@@ -39,6 +39,9 @@ CHUNK = 500
 
 RECORDED = {"sequence", "book", "payload", *GENERATED}
 """Fields of an event's record."""
+
+CLAUSE = "SM-4.1.1-1a"
+"""Why nobody approves what they themselves ask for."""
 
 EVENT_FILTERS = ("key", "action", "actor", "approver", "ticket")
 """What events can be looked for by, beside their time."""
@@ -138,11 +141,16 @@ class Ledger:
     Args:
         url: see `connect`.
         books: the books that it may hold; all known ones when not given.
+        approver: says who has approved what is entered, by AWX's workflow, or an empty text for nobody; asked where
+            something needs an approver or names one. Not given, an entry's own word is taken.
     """
 
-    def __init__(self, url: str, books: Mapping[str, Book] | None = None) -> None:
+    def __init__(
+        self, url: str, books: Mapping[str, Book] | None = None, approver: Callable[[], str] | None = None
+    ) -> None:
         self.url = url
         self.books = BOOKS if books is None else books
+        self._approver = approver
         self._engine = connect(url)
         self._checked = False
 
@@ -186,6 +194,7 @@ class Ledger:
             Unreachable: it does not answer.
         """
         rules = self._book(book)
+        changes = self._approved(rules, changes)
         moment = Moment(actor, timestamp(at), (at or datetime.datetime.now().astimezone()).date(), context)
         moment = replace(moment, actor=_known_actor(book, actor))
         with self._transaction(writing=True) as connection:
@@ -360,6 +369,39 @@ class Ledger:
         with self._transaction() as connection:
             count, head = self._head(connection, name)
         return Checkpoint(name, count, head.hex(), timestamp())
+
+    def _approved(self, rules: Book, changes: Sequence[Change]) -> Sequence[Change]:
+        """The changes with the approver who is proven, where the ledger does not take the word of who enters them.
+
+        Args:
+            rules: the book.
+            changes: what is asked for.
+
+        Raises:
+            Refused: a change names somebody else.
+        """
+        if self._approver is None:
+            return changes
+        asking = [
+            change.approver or (change.action in rules.actions and rules.actions[change.action].approved)
+            for change in changes
+        ]
+        if not any(asking):
+            return changes
+        proven = self._approver()
+        reason = "nobody has approved it in AWX; start the workflow in which somebody else does"
+        if proven:
+            reason = "is not who approved it in AWX, %s" % proven
+        problems = [
+            change.problem("approver", change.approver, reason, CLAUSE)
+            for change, asks in zip(changes, asking, strict=True)
+            if asks and (not proven or (change.approver and not is_same_person(change.approver, proven)))
+        ]
+        if problems:
+            raise Refused(problems)
+        return [
+            replace(change, approver=proven) if asks else change for change, asks in zip(changes, asking, strict=True)
+        ]
 
     def _book(self, name: str) -> Book:
         if name not in self.books:

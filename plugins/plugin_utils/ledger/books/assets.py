@@ -5,12 +5,14 @@ from __future__ import annotations
 
 import ipaddress
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar, Literal
 
 import pydantic
 
 from ..book import Action, Book, Change, Find, Moment, State, Touched, is_repeated, is_same_person
 from ..errors import Problem
+from .entrusted import DISPOSAL, wrong_disposal, wrong_repair
 from .values import Date, Name, Text
 
 CLAUSE = "SM-4.3.1-1b"
@@ -61,12 +63,17 @@ class Asset(pydantic.BaseModel):
         portable: whether it is carried around.
         take_out: whether it may leave the organisation's premises.
         terminal_address: what a machine operates others from; only such machines are let in to do so.
+        private: whether it is a person's own, on which work data may be by an approval that ends on valid_until.
         software, seats, valid_until: of a licence: the package or program, on how many machines it may be, and the last
             day.
         hardware: what was seen of a machine's hardware, and accepted.
         approver, ticket: who approved the newest step that needs it, and the application.
         counted_on, counted_by, counted: the last physical count: day, person, and whether it was found.
         reason: why it is lost, was found, is repaired, or was disposed of.
+        storage: of what is repaired: what became of the information on it.
+        contractor, escort: who from outside repairs it or disposes of it, and who of us is with them when they come in.
+        contract, contract_checked_by: of a disposal by a contractor: by which contract, and who read in it that it has
+            secrecy and forbids reuse.
         disposed_on: the last day.
         record: what proves that its data were erased.
         last_user: who had it last since it was reset: whose data may be on it.
@@ -92,6 +99,7 @@ class Asset(pydantic.BaseModel):
     holds: Text = ""
     portable: bool = False
     take_out: bool = False
+    private: bool = False
     terminal_address: TerminalAddress = ""
     software: Text = ""
     seats: Annotated[int, pydantic.Field(ge=0, le=1000000)] = 0
@@ -103,6 +111,11 @@ class Asset(pydantic.BaseModel):
     counted_by: Text = ""
     counted: Literal["", "found", "absent"] = ""
     reason: Text = ""
+    storage: Literal["", "checked", "encrypted", "erased", "removed"] = ""
+    contractor: Text = ""
+    escort: Text = ""
+    contract: Text = ""
+    contract_checked_by: Text = ""
     disposed_on: Date | None = None
     record: Text = ""
     last_user: Text = ""
@@ -126,15 +139,34 @@ class Asset(pydantic.BaseModel):
             raise ValueError("place is needed: where it is kept")
         if self.take_out and not self.portable:
             raise ValueError("take_out is for what is portable")
+        if self.private and not (self.kind in HANDED_ON and self.user and self.holds and self.valid_until):
+            raise ValueError(
+                "a private device is a pc, phone or tablet with user, holds and valid_until: whose it is, which work "
+                "data may be on it, and until when (clause ST-10-3)"
+            )
+        if self.private and self.terminal_address:
+            raise ValueError("terminal_address is for what the organisation issued (clause GL-2.3-5)")
         if self.terminal_address and self.kind not in MACHINES:
             raise ValueError("terminal_address is for a server or pc: others are not audited (clause GL-2.3-3)")
         return self
+
+
+@dataclass(frozen=True)
+class AssetContext:
+    """What the rules of assets need to know from outside.
+
+    Attributes:
+        committee: who may approve that a contractor disposes of something; empty for anybody but who enters it.
+    """
+
+    committee: tuple[str, ...] = ()
 
 
 _THERE = frozenset({"in_use", "stored", "repair", "lost"})
 _CHANGED = frozenset(
     (
         *("host", "maker", "model", "serial", "owner", "user", "place", "purpose", "holds", "portable", "take_out"),
+        "private",
         *("terminal_address", "software", "seats", "valid_until"),
     )
 )
@@ -211,7 +243,7 @@ class Assets(Book):
         "repair": Action(
             before=frozenset({"in_use", "stored"}),
             after="repair",
-            fields=frozenset({"place", "reason"}),
+            fields=frozenset({"place", "reason", "storage", "contractor", "escort"}),
             required=("place", "reason"),
             done=frozenset({"repair"}),
             clause="SM-4.6.1-1",
@@ -245,7 +277,7 @@ class Assets(Book):
         "dispose": Action(
             before=frozenset({"in_use", "stored", "repair", "lost"}),
             after="disposed",
-            fields=frozenset({"reason", "disposed_on", "record"}),
+            fields=frozenset({"reason", "disposed_on", "record", *DISPOSAL}),
             required=("reason", "disposed_on"),
             approved=True,
             done=frozenset({"disposed"}),
@@ -267,6 +299,7 @@ class Assets(Book):
         "holds": ("Information that it holds", "保有する情報"),
         "portable": ("Portable", "可搬"),
         "take_out": ("May be taken out", "持ち出し可"),
+        "private": ("A person's own", "私有"),
         "terminal_address": ("Operates from", "操作端末アドレス"),
         "software": ("Licence of", "ライセンス対象"),
         "seats": ("Seats", "ライセンス数"),
@@ -278,6 +311,11 @@ class Assets(Book):
         "counted_by": ("Counted by", "棚卸実施者"),
         "counted": ("Count", "棚卸結果"),
         "reason": ("Reason", "理由"),
+        "storage": ("Information when repaired", "修理時の情報の扱い"),
+        "contractor": ("Contractor", "委託先"),
+        "escort": ("With the contractor", "立会者"),
+        "contract": ("Contract", "契約"),
+        "contract_checked_by": ("Contract read by", "契約条項確認者"),
         "disposed_on": ("Disposed of on", "廃棄日"),
         "record": ("Record of erasure", "消去記録"),
         "last_user": ("Last user since reset", "初期化後の最終利用者"),
@@ -297,6 +335,11 @@ class Assets(Book):
             fields.update(approver=change.approver, ticket=change.ticket)
         if change.action == "count" and not change.payload.get("counted_by"):
             fields["counted_by"] = known["counted_by"] if again and known.get("counted_by") else moment.actor
+        if change.action == "repair" and not again:
+            # What was said of an earlier repair is not of this one.
+            fields |= {name: change.payload.get(name, "") for name in ("storage", "contractor", "escort")}
+        if change.action == "dispose" and not again:
+            fields |= {name: change.payload.get(name, "") for name in DISPOSAL}
         if change.payload.get("user"):
             fields["last_user"] = change.payload["user"]
         if change.action == "reset" and not again:
@@ -334,6 +377,13 @@ class Assets(Book):
             yield change.problem("user", after["user"], reason % former, RESET_CLAUSE)
         if change.action == "reset":
             yield from _wrong_reset(change, after)
+        if change.action == "repair":
+            yield from wrong_repair(change, before.fields, after, after["kind"] in _WITH_DATA)
+        if change.action == "dispose":
+            committee = moment.context.committee if moment.context else ()
+            yield from wrong_disposal(change, after, moment.actor, committee)
+        if after["private"] and change.action in ("register", "change") and after["valid_until"] < today:
+            yield change.problem("valid_until", after["valid_until"], "is over already", "ST-10-3")
 
     def check_together(self, touched: Sequence[Touched], find: Find, moment: Moment) -> Iterable[Problem]:
         """No two assets that are there are one machine, have one serial of one maker, or operate from one address."""

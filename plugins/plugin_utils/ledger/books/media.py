@@ -12,6 +12,7 @@ import pydantic
 
 from ..book import Action, Book, Change, Find, Moment, State, Touched, is_repeated, is_same_person, may_approve
 from ..errors import Problem
+from .entrusted import DISPOSAL, wrong_disposal
 from .values import Date, FilledText, Name, Names, Text
 
 CLAUSE = "GL-2.4-1a"
@@ -54,6 +55,8 @@ class Medium(pydantic.BaseModel):
         erased_on, erased_by, erasure, erasure_record: the last verified erasure: day, person, method, and its record.
         used: whether it was lent since that.
         disposed_on, disposed_by, witness, certificate: how it ended: day, who did it, who saw it, proof of it.
+        contractor, contract, contract_checked_by: of a disposal by somebody outside: who, by which contract, and who
+            read in it that it has secrecy and forbids reuse.
         reason: why it is missing, was found, or was disposed of.
     """
 
@@ -92,6 +95,9 @@ class Medium(pydantic.BaseModel):
     disposed_by: Text = ""
     witness: Text = ""
     certificate: Text = ""
+    contractor: Text = ""
+    contract: Text = ""
+    contract_checked_by: Text = ""
     reason: Text = ""
 
     @pydantic.model_validator(mode="after")
@@ -113,11 +119,13 @@ class MediaContext:
         hosts: hosts and groups of the inventory; None where they are not known.
         managers: who may approve; empty for anybody but the requester.
         max_days: the longest time for which a medium is lent, in days.
+        committee: who may approve that a contractor disposes of a medium; empty for anybody but who enters it.
     """
 
     hosts: frozenset[str] | None = None
     managers: tuple[str, ...] = ()
     max_days: int = 31
+    committee: tuple[str, ...] = ()
 
 
 _THERE = frozenset({"stored", "lent", "missing"})
@@ -205,7 +213,7 @@ class Media(Book):
         "dispose": Action(
             before=frozenset({"stored"}),
             after="disposed",
-            fields=_ERASED | {"disposed_on", "disposed_by", "witness", "certificate", "reason"},
+            fields=_ERASED | {"disposed_on", "disposed_by", "witness", "certificate", "reason", *DISPOSAL},
             required=("erasure", "disposed_on", "witness", "certificate", "reason"),
             done=frozenset({"disposed"}),
             clause="GL-2.4-5",
@@ -245,6 +253,9 @@ class Media(Book):
         "disposed_by": ("Disposed of by", "廃棄実施者"),
         "witness": ("Witness", "立会者"),
         "certificate": ("Certificate", "廃棄証明"),
+        "contractor": ("Contractor", "委託先"),
+        "contract": ("Contract", "契約"),
+        "contract_checked_by": ("Contract read by", "契約条項確認者"),
         "reason": ("Reason", "理由"),
     }
 
@@ -267,6 +278,8 @@ class Media(Book):
             fields.setdefault("hosts", given.get("hosts") or [])
         if change.action == "erase" and not again:
             fields["used"] = False
+        if change.action == "dispose" and given.get("contractor") and not again:
+            fields.update(approver=change.approver, ticket=change.ticket)
         if change.action == "dispose":
             ended = known if known.get("status") == "disposed" else {}
             fields["disposed_by"] = given.get("disposed_by") or ended.get("disposed_by") or moment.actor
@@ -299,6 +312,7 @@ class Media(Book):
             if is_same_person(after["witness"], after["disposed_by"]):
                 reason = "nobody witnesses what they did themselves"
                 yield change.problem("witness", after["witness"], reason, "SM-4.6.3-1")
+            yield from wrong_disposal(change, after, moment.actor, context.committee)
 
     def check_together(self, touched: Sequence[Touched], find: Find, moment: Moment) -> Iterable[Problem]:
         """No two media that are there answer to one USB descriptor: a host could not tell them apart."""
