@@ -548,7 +548,12 @@ def shut_out(limits: dict[str, dict[str, Any]], values: dict[str, Any], controll
 
 
 def _said(value: Any, limit: dict[str, Any]) -> str:
-    """A value that is not what its limit allows; of rules, what is wrong with them instead of all of them."""
+    """A value that is not what its limit allows; of rules, what is wrong with them instead of all of them.
+
+    Of a secret, that it is not shown: also one of a wrong type is one.
+    """
+    if limit.get("secret"):
+        return "empty" if value in (None, "", [], {}) else "a value that is not shown"
     if limit.get("type") == "log_rules" and isinstance(value, list):
         return "wrong: " + (wrong_log_rules(value) or "empty")
     return repr(value)

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import pytest
@@ -107,6 +108,18 @@ def test_an_error_names_the_variable_its_value_what_is_allowed_and_the_clause() 
     ]
 
 
+@pytest.mark.parametrize("value", [4711, ["a-secret"], {"password": "a-secret"}])
+def test_a_secret_that_is_refused_is_not_shown(value: Any) -> None:
+    limit = {"type": "str", "nonempty": True, "secret": True, "clause": "GL-2.1-6"}
+    (said,) = complaints("role", {"role_token": limit}, {"role_token": value}, [])
+    assert said == "role_token is a value that is not shown; it must be a text, not empty (clause GL-2.1-6)"
+
+
+def test_a_secret_that_is_missing_is_called_empty() -> None:
+    limit = {"type": "str", "nonempty": True, "secret": True, "clause": "GL-2.1-6"}
+    assert complaints("role", {"role_token": limit}, {"role_token": ""}, [])[0].startswith("role_token is empty; ")
+
+
 def test_a_misspelt_variable_is_told_with_the_one_that_was_meant() -> None:
     values = {"role_attempts": 10, "role_profile": "nist"}
     wrong = complaints("role", LIMITS, values, ["role_atempts", "role_zzzzzz"])
@@ -135,3 +148,5 @@ def test_every_variable_of_a_role_has_a_limit_and_a_clause(role: tree.Role) -> N
     assert [
         name for name, limit in limits.items() if limit.get("type") in ("int", "float") and "max" not in limit
     ] == []
+    named_so = re.compile(r"_(password|secret|token|password_hash)$")
+    assert [name for name, limit in limits.items() if named_so.search(name) and not limit.get("secret")] == []
