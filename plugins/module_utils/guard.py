@@ -204,7 +204,7 @@ class Guard:
         pending = self.pending() or {"run": request["run"], "time": int(time.time()), "entries": []}
         if pending["run"] != request["run"]:
             raise GuardError(
-                "another run changes this host at this moment; nothing was changed. Start it again when that one has ended"
+                "another run changes this host at this moment; nothing was changed. Start it again when that has ended"
             )
         entries: list[Json] = pending["entries"]
         known = {entry.get("path") for entry in entries} | {entry.get("home") for entry in entries}

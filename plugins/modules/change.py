@@ -60,7 +60,8 @@ options:
     type: str
     default: ""
   revision:
-    description: The project's revision that carries it out; in AWX C(awx_project_revision). It stands in the change's record.
+    description:
+      - The project's revision that carries it out; in AWX C(awx_project_revision). It stands in the change's record.
     type: str
     default: ""
   approved_revision:

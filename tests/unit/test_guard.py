@@ -123,7 +123,7 @@ def test_of_two_runs_at_once_the_first_ends_and_never_half_of_each_stays(guard: 
     guard.arm(OTHER, [str(etc / "present")])
     (etc / "present").write_text("of the other\n")
     # The first's next step, in whichever order they come.
-    with pytest.raises(GuardError, match="was taken back at .* another run began"):
+    with pytest.raises(GuardError, match=r"was taken back at .* another run began"):
         guard.settle(RUN["run"])
     with pytest.raises(GuardError, match="another run changes this host"):
         guard.arm(RUN, [str(etc / "made")])
