@@ -32,6 +32,8 @@ from typing import Any
 
 import ansible_runner
 import yaml
+from ansible.parsing.dataloader import DataLoader
+from jinja2.sandbox import ImmutableSandboxedEnvironment
 from kijun_hosts import ROOT
 from kijun_lab import description, execution_environment, hosts, identity
 from kijun_lab.podman import ENVIRONMENT, podman
@@ -566,6 +568,31 @@ def lab_credentials(**more: Any) -> Credentials:
     files = {"known_hosts": identity.KNOWN_HOSTS.read_text("ascii"), **more.pop("files", {})}
     key = identity.USER_KEY.read_text("ascii")
     return Credentials(**{"user": "admin", "ssh_key": key, "environment": environment, "files": files, **more})
+
+
+def injected(credential_type: str, inputs: Mapping[str, str]) -> dict[str, dict[str, str]]:
+    """What a credential type of awx/configuration brings into a job, filled in as AWX does it.
+
+    Args:
+        credential_type: its name.
+        inputs: what was typed into its fields.
+
+    Returns:
+        ``environment`` and ``files``, for `lab_credentials`.
+    """
+    configuration = DataLoader().load_from_file(str(ROOT / "awx" / "configuration" / "base.yml"))
+    (found,) = [one for one in configuration["controller_credential_types"] if one["name"] == credential_type]
+    injectors = found["injectors"]
+    names = [name.removeprefix("template.") for name in injectors.get("file", {})]
+    known = {**inputs, "tower": {"filename": {name: f"{{{name}}}" for name in names}}}
+
+    def filled(text: str) -> str:
+        return ImmutableSandboxedEnvironment().from_string(str(text)).render(known)
+
+    return {
+        "environment": {str(name): filled(text) for name, text in injectors.get("env", {}).items()},
+        "files": {name: filled(text) for name, text in zip(names, injectors.get("file", {}).values(), strict=True)},
+    }
 
 
 def sliced(inventory: Mapping[str, Any], number: int, count: int) -> dict[str, Any]:

@@ -63,8 +63,8 @@ def check(said: Mapping[str, Any], ticket_pattern: str = TICKET) -> None:
     if approved and approved != revision:
         raise SaidWrong(
             f"revision {approved} of the project was looked at and approved, and this job has "
-            f"{revision or 'one that AWX does not tell'}; start the workflow again, so that what is approved is what is "
-            "carried out (clause GL-3.2-4)"
+            f"{revision or 'one that AWX does not tell'}; start the workflow again, so that what is approved is what "
+            "is carried out (clause GL-3.2-4)"
         )
     _between("kijun_change_seconds", said["seconds"], *SECONDS)
     _between("kijun_change_stable_seconds", said["stable_seconds"], 0, 3600)

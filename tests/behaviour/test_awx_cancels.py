@@ -227,7 +227,7 @@ def test_a_change_that_is_ended_in_any_phase_leaves_the_host_as_it_was(
 
 
 @pytest.mark.control("CHG-01")
-@pytest.mark.control("JRN-01")
+@pytest.mark.control("OPJ-01")
 def test_a_change_whose_record_is_not_written_is_collected_and_the_same_change_goes_on(
     host: Machine, folder: Path, untouched: dict[str, Any], killed: list[str]
 ) -> None:

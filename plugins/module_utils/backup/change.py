@@ -359,8 +359,8 @@ class Changes:
             self._open.unlink()
             return
         raise ChangeError(
-            "change %s (%s, by %s) is open on this host since %s; where its run was cancelled or killed, the host takes "
-            "it back by itself in about %d s, and rollback.yml does so at once. Begin %s again after that"
+            "change %s (%s, by %s) is open on this host since %s; where its run was cancelled or killed, the host "
+            "takes it back by itself in about %d s, and rollback.yml does so at once. Begin %s again after that"
             % (
                 *(change[name] for name in ("id", "ticket", "implementer", "started")),
                 max(0, left(change)),
