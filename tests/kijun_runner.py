@@ -505,7 +505,8 @@ def _process(job: _Job, said: Path, folder: Path, seconds: float, errors: str) -
     rc = (artifacts / "rc").read_text("utf-8").strip() if (artifacts / "rc").exists() else ""
     return Result(
         rc=int(rc) if rc.lstrip("-").isdigit() else None,
-        status=runner.status,
+        # A worker that was killed says nothing more; AWX calls that an error.
+        status="error" if runner.status in ("unstarted", "starting", "running") else runner.status,
         stdout=re.sub(r"\x1b\[[0-9;]*m", "", "\n".join([*lines, *explained])),
         artifacts=stats[-1].get("artifact_data", {}) if stats else {},
         events=events,
