@@ -32,6 +32,8 @@ from typing import Any
 
 import ansible_runner
 import yaml
+from ansible.parsing.dataloader import DataLoader
+from jinja2.sandbox import ImmutableSandboxedEnvironment
 from kijun_hosts import ROOT
 from kijun_lab import description, execution_environment, hosts, identity
 from kijun_lab.podman import ENVIRONMENT, podman
@@ -137,6 +139,10 @@ def run_job(
     job_timeout: int = 0,
     idle_timeout: int = 0,
     cancel: Callable[[], bool] | None = None,
+    cancel_at: str = "",
+    kill: bool = False,
+    project_folder: Path | None = None,
+    revision_told: str = "",
     user: str = "awx-operator",
     volumes: Sequence[tuple[Path, str]] = (),
     timeout: int = 600,
@@ -158,7 +164,12 @@ def run_job(
         check: the job type *Check*.
         job_timeout: seconds after which AWX ends the job; 0 is never.
         idle_timeout: seconds without output after which it does so; 0 is never.
-        cancel: asked every half second; True cancels the job.
+        cancel: asked again and again; True cancels the job.
+        cancel_at: the name of a task; the job is cancelled as soon as it begins.
+        kill: cancelled is killed at once, as a pod whose node is lost or whose grace is over; not on a node.
+        project_folder: a project that is sent with the job, as AWX does it; without it the tree is mounted, which is
+            the same and faster.
+        revision_told: the project's revision as AWX tells it; the tree's own when empty.
         user: who started it.
         volumes: folders of this machine and where they are in the container (not without isolation); writable.
         timeout: seconds after which the test itself gives up.
@@ -178,7 +189,8 @@ def run_job(
         for path in (data, worker, processed):
             path.mkdir()
         home = worker if place is Place.HERE else Path(RUNNER)
-        job = _Job(number, playbook, place, credentials or Credentials(), home, tuple(volumes))
+        told = revision_told or revision()
+        job = _Job(number, playbook, place, credentials or Credentials(), home, tuple(volumes), project_folder, told)
         _write_private_data(job, data, sliced(inventory, *job_slice), job_slice, answers, variables or {}, user)
         _write_settings(job, data, environment or {}, limit, forks, tags, check, job_timeout, idle_timeout)
         started = time.monotonic()
@@ -189,7 +201,8 @@ def run_job(
             )
         said, errors = folder / "said", folder / "errors"
         with stream.open("rb") as given, said.open("wb") as output, errors.open("wb") as other:
-            _work(job, worker, given, output, other, cancel, timeout)
+            wanted = (lambda: _has_begun(said, cancel_at)) if cancel_at else cancel
+            _work(job, worker, given, output, other, wanted, kill, timeout)
         seconds = time.monotonic() - started
         return _process(job, said, processed, seconds, errors.read_text("utf-8", "replace"))
 
@@ -202,6 +215,8 @@ class _Job:
     credentials: Credentials
     home: Path
     volumes: tuple[tuple[Path, str], ...]
+    project_folder: Path | None
+    revision: str
 
     @property
     def container(self) -> str:
@@ -253,13 +268,18 @@ def _write_private_data(
         (data / name).mkdir()
     if job.place is Place.HERE:
         (data / "project").rmdir()
-        (data / "project").symlink_to(project())
+        (data / "project").symlink_to(job.project_folder or project())
+    elif job.project_folder:
+        # As its make_local_copy does: each job has a copy of its own, without what git knows.
+        (data / "project").rmdir()
+        shutil.copytree(job.project_folder, data / "project", ignore=shutil.ignore_patterns(".git"), symlinks=True)
     _write(
         data / "inventory" / "hosts",
         f"#! /usr/bin/env python3\n# -*- coding: utf-8 -*-\nprint({json.dumps(inventory)!r})\n",
         0o700,
     )
-    known = {"job_id": int(job.number), "user_name": user, "user_id": 7, "job_launch_type": "manual"}
+    known: dict[str, Any] = {"job_id": int(job.number), "user_name": user, "user_id": 7, "job_launch_type": "manual"}
+    known |= {"project_revision": job.revision, "project_scm_branch": "v0.6.0"}
     if job_slice[1] > 1:
         known |= {"job_slice_number": job_slice[0], "job_slice_count": job_slice[1]}
     awx = {f"{prefix}_{name}": value for prefix in ("awx", "tower") for name, value in known.items()}
@@ -319,7 +339,7 @@ def _write_settings(
         "AWX_PRIVATE_DATA_DIR": home,
         "JOB_ID": job.number,
         "INVENTORY_ID": "1",
-        "PROJECT_REVISION": revision(),
+        "PROJECT_REVISION": job.revision,
         **environment,
         **injected,
     }
@@ -349,28 +369,33 @@ def _parameters(job: _Job) -> dict[str, Any]:
 
 def _mounts(job: _Job) -> list[str]:
     """What is mounted: the project, which nobody may write to, and what the test asked for."""
-    return [f"{project()}:{RUNNER}/project:ro", *(f"{here}:{there}" for here, there in job.volumes)]
+    mounted = [] if job.project_folder else [f"{project()}:{RUNNER}/project:ro"]
+    return [*mounted, *(f"{here}:{there}" for here, there in job.volumes)]
+
+
+def project() -> Path:
+    """A copy of the tree as git has it, or would have it: what AWX gives a job, which is without what git knows."""
+    return _updated()[0]
+
+
+def revision() -> str:
+    """The project's revision."""
+    return _updated()[1]
 
 
 @functools.cache
-def project() -> Path:
-    """A copy of the tree as git has it, or would have it: what a project update of AWX leaves."""
+def _updated() -> tuple[Path, str]:
     folder = Path(tempfile.mkdtemp(prefix="kijun-project-"))
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
     copy_of_checkout(folder)
     git = ("git", "-C", str(folder), "-c", "user.name=test", "-c", "user.email=test@example.com")
     for words in (("init", "--quiet"), ("add", "--all"), ("commit", "--quiet", "--message", "the tree")):
         subprocess.run([*git, *words], check=True, capture_output=True)
+    head = subprocess.run([*git, "rev-parse", "HEAD"], check=True, capture_output=True, text=True).stdout.strip()
+    shutil.rmtree(folder / ".git")
     # Whoever runs the job reads it.
     subprocess.run(["chmod", "-R", "u=rwX,go=rX", folder], check=True)
-    return folder
-
-
-@functools.cache
-def revision() -> str:
-    """The project's revision."""
-    words = ["git", "-C", str(project()), "rev-parse", "HEAD"]
-    return subprocess.run(words, check=True, capture_output=True, text=True).stdout.strip()
+    return folder, head
 
 
 def copy_of_checkout(target: Path) -> None:
@@ -390,8 +415,21 @@ def copy_of_checkout(target: Path) -> None:
 # ---- the worker ----
 
 
+def _has_begun(said: Path, task: str) -> bool:
+    """Whether a task has begun, as the worker's stream tells it."""
+    wanted = (b'"event": "playbook_on_task_start"', b'"task": ' + json.dumps(task).encode())
+    return any(all(word in line for word in wanted) for line in said.read_bytes().splitlines())
+
+
 def _work(
-    job: _Job, worker: Path, given: Any, said: Any, errors: Any, cancel: Callable[[], bool] | None, timeout: int
+    job: _Job,
+    worker: Path,
+    given: Any,
+    said: Any,
+    errors: Any,
+    cancel: Callable[[], bool] | None,
+    kill: bool,
+    timeout: int,
 ) -> None:
     """Have the worker do the job; cancel it when the time has come."""
     if job.place is Place.POD:
@@ -404,6 +442,8 @@ def _work(
         ]
     else:
         line = [str(BIN / "ansible-runner"), "worker", "--private-data-dir", str(worker)]
+        # On an execution node nothing of a job is left; AWX asks for it so.
+        line += ["--delete"] if job.place is Place.NODE else []
     environment = {name: value for name, value in ENVIRONMENT.items() if not name.startswith(("ANSIBLE_", "KIJUN_"))}
     process = subprocess.Popen(
         line, stdin=given, stdout=said, stderr=errors, env=environment, cwd=worker, start_new_session=True
@@ -414,11 +454,11 @@ def _work(
         while process.poll() is None:
             if not cancelled and cancel is not None and cancel():
                 cancelled = True
-                _stop(job, process)
+                _stop(job, process, kill)
             if time.monotonic() > ended:
                 raise TimeoutError(f"the job did not end within {timeout} s")
             with contextlib.suppress(subprocess.TimeoutExpired):
-                process.wait(0.5)
+                process.wait(0.1 if cancel else 0.5)
     finally:
         if process.poll() is None:
             process.kill()
@@ -427,9 +467,11 @@ def _work(
             podman("rm", "--force", "--time", "0", "--ignore", job.container, check=False)
 
 
-def _stop(job: _Job, process: subprocess.Popen[bytes]) -> None:
+def _stop(job: _Job, process: subprocess.Popen[bytes], kill: bool) -> None:
     """Cancel as AWX does: the pod is deleted, or the worker is terminated; who does not end by that is killed."""
-    if job.place is Place.POD:
+    if job.place is Place.POD and kill:
+        podman("kill", "--signal", "KILL", job.container)
+    elif job.place is Place.POD:
         threading.Thread(target=podman, args=("stop", "--time", "30", job.container), kwargs={"check": False}).start()
     else:
         process.terminate()
@@ -463,7 +505,8 @@ def _process(job: _Job, said: Path, folder: Path, seconds: float, errors: str) -
     rc = (artifacts / "rc").read_text("utf-8").strip() if (artifacts / "rc").exists() else ""
     return Result(
         rc=int(rc) if rc.lstrip("-").isdigit() else None,
-        status=runner.status,
+        # A worker that was killed says nothing more; AWX calls that an error.
+        status="error" if runner.status in ("unstarted", "starting", "running") else runner.status,
         stdout=re.sub(r"\x1b\[[0-9;]*m", "", "\n".join([*lines, *explained])),
         artifacts=stats[-1].get("artifact_data", {}) if stats else {},
         events=events,
@@ -526,6 +569,31 @@ def lab_credentials(**more: Any) -> Credentials:
     files = {"known_hosts": identity.KNOWN_HOSTS.read_text("ascii"), **more.pop("files", {})}
     key = identity.USER_KEY.read_text("ascii")
     return Credentials(**{"user": "admin", "ssh_key": key, "environment": environment, "files": files, **more})
+
+
+def injected(credential_type: str, inputs: Mapping[str, str]) -> dict[str, dict[str, str]]:
+    """What a credential type of awx/configuration brings into a job, filled in as AWX does it.
+
+    Args:
+        credential_type: its name.
+        inputs: what was typed into its fields.
+
+    Returns:
+        ``environment`` and ``files``, for `lab_credentials`.
+    """
+    configuration = DataLoader().load_from_file(str(ROOT / "awx" / "configuration" / "base.yml"))
+    (found,) = [one for one in configuration["controller_credential_types"] if one["name"] == credential_type]
+    injectors = found["injectors"]
+    names = [name.removeprefix("template.") for name in injectors.get("file", {})]
+    known = {**inputs, "tower": {"filename": {name: f"{{{name}}}" for name in names}}}
+
+    def filled(text: str) -> str:
+        return ImmutableSandboxedEnvironment().from_string(str(text)).render(known)
+
+    return {
+        "environment": {str(name): filled(text) for name, text in injectors.get("env", {}).items()},
+        "files": {name: filled(text) for name, text in zip(names, injectors.get("file", {}).values(), strict=True)},
+    }
 
 
 def sliced(inventory: Mapping[str, Any], number: int, count: int) -> dict[str, Any]:

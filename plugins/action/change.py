@@ -45,7 +45,7 @@ class ActionModule(GuardedAction):
                     "required": True,
                     "choices": ["said", "begun", "sound", "ended", "taken_back", "undone"],
                 },
-                **{name: {"type": "str", "default": ""} for name in ("ticket", *about.TEXTS)},
+                **{name: {"type": "str", "default": ""} for name in ("ticket", *about.TEXTS, *about.REVISIONS)},
                 "ticket_pattern": {"type": "str", "default": about.TICKET},
                 "classes": {"type": "list", "elements": "str", "default": []},
                 "seconds": {"type": "int", "default": 3600},
@@ -161,7 +161,7 @@ class ActionModule(GuardedAction):
 
     def _said(self, arguments: Json, variables: Json) -> Json:
         """What kijun-change is told of a change that begins."""
-        names = ("ticket", *about.TEXTS, "classes", "seconds")
+        names = ("ticket", *about.TEXTS, *about.REVISIONS, "classes", "seconds")
         said = {name: arguments[name] for name in names}
         return {**said, "id": self.id, "host": variables["inventory_hostname"], "clock": time.time()}
 

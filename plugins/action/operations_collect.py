@@ -34,9 +34,7 @@ class ActionModule(LedgerAction):
         problems: list[str] = []
         entries = entries_of(plain(arguments["read"]), now, problems)
         with self.ledger(arguments, variables) as ledger:
-            ids = {str(entry["id"]) for entry in entries} | {spare(entry) for entry in entries}
-            known = {state.key: state for state in ledger.find(BOOK, ids)}
-            events = self._entered(ledger, own(entries, known), self.actor(arguments, variables), problems)
+            events = self._entered(ledger, unknown(ledger, entries), self.actor(arguments, variables), problems)
             if events and not self._task.check_mode:
                 self.tell_checkpoint(ledger, BOOK, variables, result)
         counts: dict[str, int] = {}
@@ -60,10 +58,24 @@ class ActionModule(LedgerAction):
                 changes = asked(entries, {}, now, collected=True).changes
                 return ledger.append(BOOK, changes, actor, dry_run=self._task.check_mode)
             except Refused as refused:
-                left = _without(entries, refused, problems)
+                # Another run may have entered the same meanwhile.
+                left = unknown(ledger, entries)
+                if len(left) == len(entries):
+                    left = _without(entries, refused, problems)
                 if len(left) == len(entries):
                     raise
                 entries = left
+
+
+def unknown(ledger: Ledger, entries: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The entries that the journal does not have.
+
+    Args:
+        ledger: the ledger.
+        entries: what hosts told.
+    """
+    ids = {str(entry["id"]) for entry in entries} | {spare(entry) for entry in entries}
+    return own(entries, {state.key: state for state in ledger.find(BOOK, ids)})
 
 
 def _without(entries: list[dict[str, Any]], refused: Refused, problems: list[str]) -> list[dict[str, Any]]:

@@ -180,7 +180,7 @@ class CallbackModule(CallbackBase):
                     "ansible": ansible_version,
                     "python": sys.version.split()[0],
                 },
-                "git": self._checkout.state(0.1) if self._checkout else {},
+                "git": (self._checkout.state(0.1) if self._checkout else {}) or run_entry.of_project(variables),
                 "controller": {"name": socket.gethostname(), "process": self._process},
                 "emergency": CURRENT.emergency,
             },

@@ -73,6 +73,9 @@ COMMAND_SECONDS = 60
 PATIENCE = 60
 """Seconds that taking back waits for a step that is at work; then it goes on without the lock."""
 
+LOSERS = 20
+"""Runs of which it is remembered that their changes were taken back without their knowing."""
+
 NAME = "kijun"
 """Package of the modules in the program."""
 
@@ -113,6 +116,7 @@ class Guard:
         self.kept = os.path.join(directory, "pending")
         self.state_path = os.path.join(self.kept, "guard.json")
         self.report_path = os.path.join(directory, "report.json")
+        self.losers_path = os.path.join(directory, "losers.json")
         self.program = os.path.join(directory, "guard.pyz")
 
     # --- reading
@@ -145,16 +149,28 @@ class Guard:
     def settle(self, run: str) -> Json | None:
         """Take back what another run left unconfirmed, before this one looks at the host.
 
+        A run whose own change was taken back meanwhile may not go on: what it confirmed at its end would be half of
+        what it did. So of two runs that change a host at once, the one that came first ends with an error.
+
         Args:
             run: this run.
 
         Returns:
             The report, when something was taken back.
+
+        Raises:
+            GuardError: what this run had changed was taken back, and it does not know.
         """
+        lost = (self._read(self.losers_path) or {}).get(run)
+        if lost:
+            raise GuardError(
+                "what this run had changed on this host was taken back at %s, because %s; start it again when no other "
+                "run changes the host" % (lost["time"], lost["reason"])
+            )
         pending = self.pending()
         if pending is None or pending["run"] == run:
             return None
-        return self.take_back("the run that made the change ended without confirming it")
+        return self.take_back("another run began before the run that made the change confirmed it")
 
     def arm(
         self,
@@ -186,6 +202,10 @@ class Guard:
         os.makedirs(self.directory, mode=0o700, exist_ok=True)
         os.makedirs(self.kept, mode=0o700, exist_ok=True)
         pending = self.pending() or {"run": request["run"], "time": int(time.time()), "entries": []}
+        if pending["run"] != request["run"]:
+            raise GuardError(
+                "another run changes this host at this moment; nothing was changed. Start it again when that has ended"
+            )
         entries: list[Json] = pending["entries"]
         known = {entry.get("path") for entry in entries} | {entry.get("home") for entry in entries}
         for path in _with_new_directories(paths):
@@ -272,6 +292,9 @@ class Guard:
         return self._told(run)
 
     def _told(self, run: str) -> Json:
+        losers = self._read(self.losers_path) or {}
+        if losers.pop(run, None):
+            write_json(self.losers_path, losers)
         report = self.report()
         if report is None or report["run"] != run:
             return {"state": "none", "report": None}
@@ -319,8 +342,16 @@ class Guard:
             if not starting:
                 self._run_commands(pending["entries"], report)
             write_json(self.report_path, report)
+            self._remember_loser(report)
             self._let_go()
         return report
+
+    def _remember_loser(self, report: Json) -> None:
+        """Note that a run's change was taken back; it is forgotten as soon as the run is told."""
+        losers = self._read(self.losers_path) or {}
+        losers[report["run"]] = {"time": report["time"], "reason": report["reason"]}
+        newest = sorted(losers, key=lambda run: str(losers[run]["time"]))[-LOSERS:]
+        write_json(self.losers_path, {run: losers[run] for run in newest})
 
     def _restore(self, entry: Json, report: Json) -> None:
         try:

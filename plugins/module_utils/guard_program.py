@@ -8,7 +8,7 @@ import os
 import sys
 from typing import Any
 
-from .guard import Guard, Json
+from .guard import Guard, GuardError, Json
 
 UNCONFIRMED = "nobody logged in afresh and confirmed the change in time"
 RESTARTED = "the host restarted before the change was confirmed"
@@ -28,7 +28,10 @@ def main(argument: str | None = None) -> None:
         return
     report = None
     if sys.argv[1] == "settle":
-        print(json.dumps(settle(guard, sys.argv[2])))
+        try:
+            print(json.dumps(settle(guard, sys.argv[2])))
+        except GuardError as error:
+            sys.exit(str(error))
         return
     if sys.argv[1:] == ["boot"]:
         report = guard.take_back(RESTARTED, starting=True)

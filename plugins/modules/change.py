@@ -59,6 +59,15 @@ options:
     description: How it is taken back, in words.
     type: str
     default: ""
+  revision:
+    description:
+      - The project's revision that carries it out; in AWX C(awx_project_revision). It stands in the change's record.
+    type: str
+    default: ""
+  approved_revision:
+    description: The revision that was approved. A change of another one is refused.
+    type: str
+    default: ""
   classes:
     description: Classes of data that are backed up before and after, beside C(system). Only C(system) is put back.
     type: list

@@ -203,7 +203,10 @@ def main() -> None:
     )
     host, guard, keeper = Host(), module.params["guard"], Guard()
     if guard and not module.check_mode:
-        keeper.settle(guard["run"])
+        try:
+            keeper.settle(guard["run"])
+        except GuardError as error:
+            module.fail_json(msg=str(error))
     told = [path for path in module.params["changed_files"] if path in PARTS]
     try:
         record = to_record(host, module.params["isolation"])

@@ -167,7 +167,10 @@ def main() -> None:
     )
     wish = module.params
     if wish["guard"] and not module.check_mode:
-        Guard().settle(wish["guard"]["run"])
+        try:
+            Guard().settle(wish["guard"]["run"])
+        except GuardError as error:
+            module.fail_json(msg=str(error))
     try:
         known = asked_before()
     except ValueError as error:

@@ -22,6 +22,9 @@ TEXTS = {
 }
 """What a change must say -> the clause that asks for it."""
 
+REVISIONS = ("revision", "approved_revision")
+"""Which revision of the project carries a change out, and which one was approved; AWX alone tells them."""
+
 SECONDS = (60, 86400)
 """How long a change may stay open."""
 
@@ -37,7 +40,8 @@ def check(said: Mapping[str, Any], ticket_pattern: str = TICKET) -> None:
     """Look at what is said of a change before anything is done.
 
     Args:
-        said: ``ticket``, the names of `TEXTS`, ``seconds``, ``stable_seconds``, ``smoke_tests``.
+        said: ``ticket``, the names of `TEXTS`, ``seconds``, ``stable_seconds``, ``smoke_tests``, and perhaps
+            `REVISIONS`.
         ticket_pattern: what a ticket looks like.
 
     Raises:
@@ -54,6 +58,13 @@ def check(said: Mapping[str, Any], ticket_pattern: str = TICKET) -> None:
         raise SaidWrong(
             f"kijun_change_confirmer is {said['confirmer']!r}, who also carries out the change; another person "
             "must confirm it (clause GL-3.2-4)"
+        )
+    revision, approved = (str(said.get(name) or "") for name in REVISIONS)
+    if approved and approved != revision:
+        raise SaidWrong(
+            f"revision {approved} of the project was looked at and approved, and this job has "
+            f"{revision or 'one that AWX does not tell'}; start the workflow again, so that what is approved is what "
+            "is carried out (clause GL-3.2-4)"
         )
     _between("kijun_change_seconds", said["seconds"], *SECONDS)
     _between("kijun_change_stable_seconds", said["stable_seconds"], 0, 3600)

@@ -3,14 +3,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
-from collections.abc import Sequence
+import threading
+import time
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from ansible.errors import AnsibleActionFail, AnsibleConnectionFailure, AnsibleError
 from ansible.plugins.action import ActionBase
 
 Json = dict[str, Any]
+
+QUIET = 60
+"""Seconds after which a program that still works is heard of: AWX may end a job that prints nothing for long."""
 
 UNKNOWN = 127
 """sh(1): there is no such program."""
@@ -49,7 +55,8 @@ def do(
     line = " ".join(["exec", program, *(action._connection._shell.quote(word) for word in words)])
     data = json.dumps(asked).encode() if asked is not None else b"\n"
     try:
-        done = action._low_level_execute_command(line, in_data=data, sudoable=True)
+        with heard_of(action, f"{program.rpartition('/')[2]} {words[0]}"):
+            done = action._low_level_execute_command(line, in_data=data, sudoable=True)
     except AnsibleConnectionFailure:
         raise
     except AnsibleError as error:
@@ -68,3 +75,27 @@ def do(
             raise Busy(answer["error"])
         raise AnsibleActionFail(str(answer["error"]))
     return answer
+
+
+@contextlib.contextmanager
+def heard_of(action: ActionBase, what: str) -> Iterator[None]:
+    """Say every minute that something still works, while it does.
+
+    Args:
+        action: the action that waits for it.
+        what: what works.
+    """
+    ended, began = threading.Event(), time.monotonic()
+    host = action._play_context.remote_addr
+
+    def say() -> None:
+        while not ended.wait(QUIET):
+            action._display.display(f"  | {host}: {what} has worked for {time.monotonic() - began:.0f} s")
+
+    thread = threading.Thread(target=say, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        thread.join()

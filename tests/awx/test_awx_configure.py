@@ -96,7 +96,8 @@ def test_the_first_run_makes_everything(store: Store) -> None:
     due = store.named("schedules")[awx.name_of(source.workflows["audit"]) + ": daily"]
     assert due["rrule"] == "DTSTART;TZID=Asia/Tokyo:20260101T090000 RRULE:FREQ=DAILY;INTERVAL=1"
     injectors = store.named("credential_types")["Kijun ledger"]["injectors"]
-    assert injectors == {"env": {"KIJUN_LEDGER_URL": "{{ url }}", "KIJUN_REPORT_DIR": "{{ reports }}"}}
+    assert injectors["env"].items() >= {"KIJUN_LEDGER_URL": "{{ url }}", "KIJUN_REPORT_DIR": "{{ reports }}"}.items()
+    assert injectors["file"] == {"template.authority": "{{ authority }}"}
     # Who may start a workflow with an approval, and who may give it, are different teams.
     change = store.named("workflow_job_templates")[awx.name_of(source.workflows["change"])]
     may = {role: _teams_with(store, change, role) for role in ("execute_role", "approval_role")}

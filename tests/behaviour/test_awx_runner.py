@@ -13,9 +13,9 @@ from typing import Any
 import pytest
 import yaml
 from ansible.parsing.vault import VaultLib, VaultSecret
-from ansible_collections.kijun.baseline.plugins.plugin_utils.ledger import migrate
 from ansible_collections.kijun.baseline.plugins.plugin_utils.ledger.engine import Ledger
-from kijun_changes import SAID, SERVER, lab, status
+from kijun_awx_changes import LEDGER, backed_up, folder_with_ledger, of_change
+from kijun_changes import SERVER, status
 from kijun_hosts import Machine
 from kijun_lab import execution_environment
 from kijun_lab.podman import ENVIRONMENT
@@ -30,13 +30,8 @@ from kijun_runner import (
     lab_credentials,
     lab_inventory,
     run_job,
-    shared_folder,
 )
 
-BACKED_UP = "molecule/change/inventory"
-"""The inventory in which `time1` keeps the backups of the others."""
-
-LEDGER = "/ledger"
 REPORTS = "/tmp/reports"
 LATER = "sleep 300"
 JINJA = "{{ lookup('ansible.builtin.pipe', 'touch /tmp/evaluated; echo evaluated') }}"
@@ -49,27 +44,14 @@ ISOLATED = pytest.mark.parametrize("place", [Place.POD, Place.NODE])
 
 @pytest.fixture(scope="session")
 def host(machine: Machine) -> Machine:
-    """A host that is backed up: brought to it by a job, too."""
-    lab("up", SERVER)
-    if machine.run("command -v kijun-change").rc:
-        job = run_job(
-            "playbooks/backup.yml",
-            {},
-            inventory=lab_inventory(BACKED_UP),
-            limit=f"{machine.name},{SERVER},localhost",
-            credentials=lab_credentials(),
-        )
-        assert job.ok, job.stdout + job.stderr
-    return machine
+    """A host that is backed up."""
+    return backed_up(machine)
 
 
 @pytest.fixture
 def folder() -> Iterator[Path]:
     """A folder that a job can write to, with a ledger in it."""
-    with shared_folder() as path:
-        migrate.upgrade(f"sqlite:///{path}/ledger.sqlite")
-        for file in path.iterdir():
-            file.chmod(0o666)
+    with folder_with_ledger() as path:
         yield path
 
 
@@ -309,19 +291,6 @@ CHANGE = """
       ansible.builtin.command: sleep 300
       changed_when: true
 """
-
-
-def of_change(playbook: str, answers: dict[str, Any], host: Machine, folder: Path, **more: Any) -> Result:
-    """Run change.yml or rollback.yml on a host."""
-    return run_job(
-        f"playbooks/{playbook}.yml",
-        {**SAID, **answers},
-        inventory=lab_inventory(BACKED_UP),
-        limit=host.name,
-        credentials=lab_credentials(environment={"KIJUN_LEDGER_URL": f"sqlite:///{LEDGER}/ledger.sqlite"}),
-        volumes=[(folder, LEDGER)],
-        **more,
-    )
 
 
 def changed(host: Machine, folder: Path, seconds: int, **more: Any) -> Result:

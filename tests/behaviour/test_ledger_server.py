@@ -26,6 +26,7 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from cryptography.x509.oid import NameOID
+from kijun_runner import Result, injected, lab_credentials, run_job
 
 from .conftest import ROOT, Machine
 
@@ -157,6 +158,40 @@ def test_each_role_logs_in_encrypted_and_sure_of_the_server(server: Server, role
     with server.connect(role) as connection:
         row = connection.execute("SELECT current_user, ssl, version FROM pg_stat_ssl WHERE pid = pg_backend_pid()")
         assert row.fetchone() == (f"kijun_{role}", True, "TLSv1.3")
+
+
+def entered(url: str, authority: str, name: str) -> Result:
+    """Enter an asset by a job of AWX that has the ledger from its credential, and stands in the journal there."""
+    entry = {"id": name, "action": "register", "kind": "server", "host": "web1", "owner": "operations"}
+    entry |= {"place": "the lab", "purpose": "tests", "holds": "nothing", "approver": "approver1", "ticket": "AST-1"}
+    brought = injected("Kijun ledger", {"url": url, "reports": "/tmp/reports", "authority": authority})
+    brought["environment"]["KIJUN_JOURNAL"] = "yes"
+    return run_job(
+        "playbooks/asset_entries.yml",
+        {"asset_entries": json.dumps([entry])},
+        inventory={"all": {"hosts": []}, "_meta": {"hostvars": {}}},
+        credentials=lab_credentials(**brought),
+    )
+
+
+def test_a_job_is_sure_of_the_server_by_the_authority_that_its_credential_has(server: Server, tables: str) -> None:
+    # An address can name no file of a job, and so says nothing of authorities.
+    url = server.url("writer", tables).partition("?")[0]
+    own = lab.authority(server.machine.name).read_text("ascii")
+    other = authority_and_certificate(server.machine.address)[0].decode()
+    job = entered(url, own, "SRV-1")
+    assert job.ok, job.stdout + job.stderr
+    job = entered(url, other, "SRV-2")
+    assert job.status == "failed"
+    assert "certificate verify failed" in job.words
+    assert lab.password("writer") not in json.dumps(job.events)
+    job = entered(url, "", "SRV-3")
+    assert job.ok, job.stdout + job.stderr
+    with server.connect("reader", tables) as connection:
+        rows = connection.execute("SELECT key FROM events WHERE book = 'assets' ORDER BY sequence").fetchall()
+        assert [key for (key,) in rows] == ["SRV-1", "SRV-3"]
+        runs = connection.execute("SELECT count(*) FROM events WHERE book = 'operations'").fetchone()
+        assert runs == (4,), "each of the two runs is opened and closed in the journal"
 
 
 @pytest.mark.control("LEDG-02")

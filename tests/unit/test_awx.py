@@ -276,6 +276,35 @@ def test_a_schedule_answers_what_must_be_answered() -> None:
             assert answers <= asked
 
 
+def test_no_job_is_ended_while_a_step_of_it_may_still_work() -> None:
+    """A task that may work for long says so by `async`, which no time-out of its job is shorter than."""
+    found = 0
+    for playbook in SOURCE.jobs:
+        text = _with_files_of_roles(playbook)
+        seconds = [int(number) for number in re.findall(r"async: .*?(\d{2,})", text)]
+        hours = [SOURCE.options[name]["default"] for name in re.findall(r"async: .*?(\w+_hours)", text)]
+        longest = max([*seconds, *(3600 * number for number in hours)], default=0)
+        assert TEMPLATES[f"playbooks/{playbook}.yml"]["timeout"] > longest, playbook
+        found += bool(longest)
+    assert found >= 4
+
+
+def _with_files_of_roles(playbook: str) -> str:
+    """A playbook, and those files of roles' tasks that it names; main.yml is not among them."""
+    text = (tree.ROOT / "playbooks" / f"{playbook}.yml").read_text(encoding="utf-8")
+    for name in set(re.findall(r"tasks_from: (\w+)", text)):
+        for role in set(re.findall(r"name: kijun\.baseline\.(\w+)", text)):
+            path = tree.ROOT / "roles" / role / "tasks" / f"{name}.yml"
+            text += path.read_text(encoding="utf-8") if path.exists() else ""
+    return text
+
+
+def test_a_job_that_changes_is_not_started_twice_at_the_same_time() -> None:
+    """AWX has the second one wait; only what reads may run beside itself."""
+    for playbook, template in TEMPLATES.items():
+        assert not template["allow_simultaneous"] or SOURCE.jobs[Path(playbook).stem]["effect"] == "reads"
+
+
 RIGHTS = CONFIGURATION["roles.yml"]["controller_roles"]
 
 

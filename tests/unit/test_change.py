@@ -44,6 +44,8 @@ def test_all_is_said() -> None:
         ({"way_back": ""}, "GL-3.2-3"),
         ({"confirmer": "operator1"}, "another person"),
         ({"confirmer": "  Operator1 "}, "another person"),
+        ({"approved_revision": "a1", "revision": "b2"}, "revision a1 of the project was looked at and approved"),
+        ({"approved_revision": "a1"}, "one that AWX does not tell"),
         ({"seconds": 59}, "from 60 to 86400"),
         ({"seconds": True}, "from 60 to 86400"),
         ({"stable_seconds": -1}, "from 0 to 3600"),

@@ -116,6 +116,36 @@ def test_another_run_takes_back_first(guard: Quiet, etc: Path) -> None:
     assert (etc / "present").read_text() == "old\n"
 
 
+def test_of_two_runs_at_once_the_first_ends_and_never_half_of_each_stays(guard: Quiet, etc: Path) -> None:
+    guard.arm(RUN, [str(etc / "present")])
+    (etc / "present").write_text("of the first\n")
+    guard.settle(OTHER["run"])
+    guard.arm(OTHER, [str(etc / "present")])
+    (etc / "present").write_text("of the other\n")
+    # The first's next step, in whichever order they come.
+    with pytest.raises(GuardError, match=r"was taken back at .* another run began"):
+        guard.settle(RUN["run"])
+    with pytest.raises(GuardError, match="another run changes this host"):
+        guard.arm(RUN, [str(etc / "made")])
+    assert guard.take_back_own(RUN["run"], "a step failed")["state"] == "taken back"
+    assert (etc / "present").read_text() == "of the other\n"
+    assert guard.confirm(OTHER["run"])["state"] == "confirmed"
+    # It was told, and so may begin again.
+    assert guard.settle(RUN["run"]) is None
+    assert (etc / "present").read_text() == "of the other\n"
+
+
+def test_a_run_whose_time_was_over_does_not_go_on(guard: Quiet, etc: Path) -> None:
+    guard.arm(RUN, [str(etc / "present")])
+    guard.take_back("nobody confirmed it")
+    with pytest.raises(GuardError, match="nobody confirmed it"):
+        guard.settle(RUN["run"])
+    for number in range(guard_module.LOSERS):
+        guard.arm({"run": "%016d" % number, "seconds": 30}, [str(etc / "present")])
+        guard.take_back("reason")
+    assert len(json.loads(Path(guard.losers_path).read_text())) == guard_module.LOSERS
+
+
 def test_what_is_kept_is_for_root_alone(guard: Quiet, etc: Path) -> None:
     guard.arm(RUN, [str(etc / "present")])
     for folder, folders, files in os.walk(guard.directory):

@@ -46,6 +46,8 @@ KEPT_DAYS = 5 * 366
 NAMED = ("id", "ticket", "implementer", "confirmer", "impact", "dangers", "way_back")
 """What is known of a change before it begins (clauses GL-3.2-1 to GL-3.2-4)."""
 
+REVISIONS = ("revision", "approved_revision")
+"""What is known besides where AWX carries it out: revisions of the project."""
 
 CLOCK_SLACK = 120
 """Seconds by which the clocks of a host and of who changes it may differ."""
@@ -89,7 +91,8 @@ class Changes:
 
         Args:
             asked: `NAMED`, ``host`` (its name in the inventory), ``classes`` (names of classes of backup; system is
-                among them in any case), ``seconds`` that the change may stay open, and ``clock``: the time of who asks.
+                among them in any case), ``seconds`` that the change may stay open, ``clock``: the time of who asks, and
+                perhaps `REVISIONS`.
 
         Returns:
             The open change.
@@ -108,6 +111,7 @@ class Changes:
             refuse_wrong_clock(asked.get("clock"))
             self._refuse_second(asked["id"])
             change: Json = {name: str(asked[name]) for name in NAMED}
+            change.update({name: str(asked[name]) for name in REVISIONS if asked.get(name)})
             change["host"] = str(asked.get("host") or os.uname().nodename)
             change.update(
                 phase="preparing",
@@ -328,7 +332,7 @@ class Changes:
 
     def _close(self, change: Json, kind: str, outcome: str, **more: Any) -> Json:
         entry = {
-            **{name: change[name] for name in NAMED},
+            **{name: change[name] for name in (*NAMED, *REVISIONS) if name in change},
             # The journal has one entry for each host.
             "id": "%s@%s" % (change["id"], change["host"]),
             "change": change["id"],
@@ -355,8 +359,13 @@ class Changes:
             self._open.unlink()
             return
         raise ChangeError(
-            "change %s (%s, by %s) is open on this host since %s; end it, or take it back with rollback.yml, before %s "
-            "begins" % (change["id"], change["ticket"], change["implementer"], change["started"], change_id)
+            "change %s (%s, by %s) is open on this host since %s; where its run was cancelled or killed, the host "
+            "takes it back by itself in about %d s, and rollback.yml does so at once. Begin %s again after that"
+            % (
+                *(change[name] for name in ("id", "ticket", "implementer", "started")),
+                max(0, left(change)),
+                change_id,
+            )
         )
 
     def _the_open(self, change_id: str) -> Json:
@@ -457,12 +466,21 @@ def overdue(change: Json) -> bool:
     Args:
         change: the open change.
     """
-    if _since(change["boot"], change["uptime"], moment(change["started"])) >= change["seconds"]:
+    if left(change) <= 0:
         return True
     hold: Json | None = change.get("hold")
     if hold is None:
         return False
     return bool(hold["boot"] != _boot_id() or _uptime() - hold["uptime"] >= hold["seconds"])
+
+
+def left(change: Json) -> float:
+    """Seconds for which a change may still stay open.
+
+    Args:
+        change: the open change.
+    """
+    return float(change["seconds"]) - _since(change["boot"], change["uptime"], moment(change["started"]))
 
 
 def _since(boot: str, uptime: float, started: float) -> float:

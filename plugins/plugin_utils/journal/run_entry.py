@@ -148,6 +148,20 @@ def _git(output: str) -> dict[str, Any]:
     return found
 
 
+def of_project(variables: Mapping[str, Any]) -> dict[str, Any]:
+    """The state of the project as AWX tells it: a job has a copy of it without what git knows.
+
+    Args:
+        variables: those in sight.
+
+    Returns:
+        ``head`` and ``branch``; nothing outside AWX.
+    """
+    revision = line(variables.get("awx_project_revision"))
+    branch = line(variables.get("awx_job_scm_branch") or variables.get("awx_project_scm_branch"))
+    return {"head": revision, "branch": branch} if revision else {}
+
+
 def opened(called: Mapping[str, Any], variables: Mapping[str, Any], run: Mapping[str, Any]) -> dict[str, Any]:
     """The fields of a run that begins, every one of the model's that is not its id.
 
