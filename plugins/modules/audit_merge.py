@@ -14,7 +14,7 @@ description:
   - Fails, and writes nothing, where a slice left no evidence, where a host is in two slices, or where they are of
     different versions of Kijun.
   - Runs that are not here are fetched from the report store, where E(KIJUN_REPORT_STORE) names one, and the new run
-    goes there when the playbook ends: slices need no directory that they share.
+    goes there when the playbook ends. Slices need no directory that they share then.
   - A second time, it writes nothing. It works on the controller.
 options:
   jobs:
