@@ -298,11 +298,11 @@ def _options(value: str, remote: str, environment: Mapping[str, str]) -> dict[st
             f"{VARIABLE} is {value!r}; its remote must be one of those in {CONFIGURATION} ({file}), which are: {known}"
             f" (clause {CLAUSE})"
         )
-    told = options.get("known_hosts_file") or environment.get("RCLONE_SFTP_KNOWN_HOSTS_FILE")
-    if kind == "sftp" and not told:
+    told = environment.get("RCLONE_SFTP_KNOWN_HOSTS_FILE") or options.get("known_hosts_file", "")
+    if kind == "sftp" and not _has_content(told):
         raise StoreError(
-            f"the remote {remote!r} of {VARIABLE} is SFTP without known_hosts_file, so that anybody could be its host;"
-            f" name a file of known hosts there, or in RCLONE_SFTP_KNOWN_HOSTS_FILE (clause {CLAUSE})"
+            f"the remote {remote!r} of {VARIABLE} is SFTP, its known_hosts_file is {told!r}, so that anybody could be"
+            f" its host; it must be a file that has the host's key (clause {CLAUSE})"
         )
     if options.get("endpoint", "").startswith("http:"):
         raise StoreError(
@@ -310,6 +310,13 @@ def _options(value: str, remote: str, environment: Mapping[str, str]) -> dict[st
             f" https:// (clause {CLAUSE})"
         )
     return options
+
+
+def _has_content(name: str) -> bool:
+    try:
+        return bool(name) and Path(name).expanduser().read_bytes().strip() != b""
+    except OSError:
+        return False
 
 
 def _run(environment: Mapping[str, str], seconds: float, *words: str) -> subprocess.CompletedProcess[str]:

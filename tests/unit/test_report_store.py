@@ -109,7 +109,11 @@ def test_without_rclone_it_is_said_what_to_install(environment: dict[str, str], 
 @pytest.mark.parametrize(
     ("remote", "said"),
     [
-        ("type = sftp\nhost = store.example.com\n", "anybody could be its host"),
+        ("type = sftp\nhost = store.example.com\n", "known_hosts_file is '', so that anybody could be its host"),
+        (
+            "type = sftp\nhost = store.example.com\nknown_hosts_file = /dev/null\n",
+            "it must be a file that has the host's key",
+        ),
         ("type = s3\nendpoint = http://s3.example.com\n", r"must begin with https://"),
     ],
 )
