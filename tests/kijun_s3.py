@@ -76,6 +76,7 @@ def serve(place: Machine, address: str, secret: str) -> str:
     """
     place.ok(
         "apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends"
+        " -o Dpkg::Options::=--force-unsafe-io"
         " swift-proxy swift-account swift-container swift-object memcached openssl >/dev/null 2>&1"
     )
     # Debian starts none of them without a configuration; which of them it starts later is no matter here.
@@ -119,10 +120,16 @@ def serve(place: Machine, address: str, secret: str) -> str:
     return place.ok("cat /etc/swift/proxy.crt")
 
 
-def stop(place: Machine) -> None:
-    """Take the object store off the host again."""
-    for name in SERVICES:
-        place.run(f"systemctl stop kijuntest-{name}")
+def stop(place: Machine, purge: bool = True) -> None:
+    """Take the object store off the host again.
+
+    Args:
+        place: the host.
+        purge: its packages too, which takes long.
+    """
+    place.run("systemctl stop " + " ".join(f"kijuntest-{name}" for name in SERVICES))
+    if not purge:
+        return
     place.run(
         "rm -rf /srv/node; DEBIAN_FRONTEND=noninteractive apt-get purge -y -qq 'swift*' memcached >/dev/null 2>&1"
     )

@@ -10,6 +10,7 @@ from typing import Any
 
 from ansible.errors import AnsibleActionFail
 
+from ..plugin_utils import kept_files
 from ..plugin_utils.access_document import canonical, changes, design, digest, page
 from ..plugin_utils.ledger.book import Change
 from ..plugin_utils.ledger.interchange.files import written_whole
@@ -95,6 +96,7 @@ class ActionModule(LedgerAction):
                 with written_whole(path) as file:
                     file.write(content.encode())
                 paths.append(path)
+                kept_files.note([path])
         except OSError as error:
             raise AnsibleActionFail("%s: %s" % (error.filename, error.strerror)) from None
         return paths

@@ -9,6 +9,7 @@ from typing import Any
 
 from ansible.errors import AnsibleActionFail
 
+from ..plugin_utils import kept_files
 from ..plugin_utils.ledger.book import Change, State
 from ..plugin_utils.ledger.engine import Ledger
 from ..plugin_utils.ledger.event import timestamp
@@ -102,6 +103,7 @@ def _write(directory: str | None, handed: Mapping[str, Mapping[str, Any]]) -> di
             descriptor = os.open(files[login], os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
             with os.fdopen(descriptor, "w", encoding="ascii") as file:
                 file.write(sealed["text"])
+            kept_files.note([files[login]])
     except OSError as error:
         raise AnsibleActionFail(
             "accounts_handover_directory %s: %s; the passwords are set: reissue them" % (directory, error.strerror)

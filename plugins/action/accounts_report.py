@@ -10,6 +10,7 @@ from typing import Any
 
 from ansible.errors import AnsibleActionFail
 
+from ..plugin_utils import kept_files
 from ..plugin_utils.accounts import review
 from ..plugin_utils.accounts.adoption import adoption
 from ..plugin_utils.accounts.findings import Finding
@@ -171,6 +172,7 @@ def _write(
         files["adoption"] = proposal
     elif os.path.exists(proposal):
         os.unlink(proposal)  # an earlier run's proposal, which was followed
+    kept_files.note(files.values())
     return files
 
 

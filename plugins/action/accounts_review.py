@@ -10,6 +10,7 @@ from typing import Any
 
 from ansible.errors import AnsibleActionFail
 
+from ..plugin_utils import kept_files
 from ..plugin_utils.accounts import review
 from ..plugin_utils.ledger.book import Change
 from ..plugin_utils.ledger.engine import Ledger
@@ -113,6 +114,7 @@ def _write(
         ledger.checkpoint(BOOK),
         {login: timestamp(_moment(seconds))[:10] for login, seconds in arguments["last_logins"].items()},
     )
+    kept_files.note(paths)
     return [str(path) for path in paths]
 
 

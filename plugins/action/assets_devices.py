@@ -6,6 +6,7 @@ from __future__ import annotations
 import os
 from typing import Any
 
+from ..plugin_utils import kept_files
 from ..plugin_utils.accounts.pages.document import write_page
 from ..plugin_utils.assets import page, table
 from ..plugin_utils.assets_devices import KINDS, compare_devices, read_export
@@ -47,6 +48,7 @@ class ActionModule(LedgerAction):
                 files = [os.path.join(folder, name) for name in ("devices.html", "devices.csv")]
                 write_page(files[0], page(found, verification, self.today(), KINDS, TITLE))
                 write_page(files[1], table(found, arguments["language"], KINDS))
+                kept_files.note(files)
         if not verification.ok:
             result.update(failed=True, msg=verification.complaint("the book of assets"))
         result.update(

@@ -9,6 +9,7 @@ from typing import Any
 
 from ansible.errors import AnsibleActionFail
 
+from ..plugin_utils import kept_files
 from ..plugin_utils.accounts.pages.document import write_page
 from ..plugin_utils.assets import Options, compare, page, table
 from ..plugin_utils.book_report import made_folder
@@ -63,6 +64,7 @@ class ActionModule(LedgerAction):
                 write_page(files[0], page(found, verification, day))
                 write_page(files[1], table(found, arguments["language"]))
                 write_states(files[2], BOOKS[BOOK], states, "csv", arguments["language"])
+                kept_files.note(files)
         if not verification.ok:
             result.update(failed=True, msg=verification.complaint("the book of assets"))
         result.update(

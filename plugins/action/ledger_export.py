@@ -9,6 +9,7 @@ import stat
 import tempfile
 from typing import Any
 
+from ..plugin_utils import kept_files
 from ..plugin_utils.ledger.engine import Ledger
 from ..plugin_utils.ledger.interchange.columns import book_named
 from ..plugin_utils.ledger.interchange.export import write_events, write_states
@@ -49,6 +50,7 @@ class ActionModule(LedgerAction):
             if changed and not self._task.check_mode:
                 with open(new, "rb") as source, written_whole(path) as target:
                     shutil.copyfileobj(source, target)
+                kept_files.note([path])
         result.update(changed=changed, path=path, count=count)
         return result
 

@@ -10,6 +10,7 @@ from typing import Any
 
 from ansible.errors import AnsibleActionFail
 
+from ..plugin_utils import kept_files
 from ..plugin_utils.accounts.pages.document import write_page
 from ..plugin_utils.book_report import made_folder
 from ..plugin_utils.ledger.books import BOOKS
@@ -94,4 +95,5 @@ def _written(arguments: Mapping[str, Any], states: Sequence[Any], content: str) 
     write_page(files[0], content)
     for path, form in zip(files[1:], ("csv", "xlsx"), strict=True):
         write_states(path, BOOKS[BOOK], list(states), form, arguments["language"])
+    kept_files.note(files)
     return files

@@ -11,6 +11,7 @@ from typing import Any
 
 from ansible.errors import AnsibleActionFail
 
+from ..plugin_utils import kept_files
 from ..plugin_utils.accounts.pages.document import write_page
 from ..plugin_utils.book_report import made_folder
 from ..plugin_utils.journal.entries import asked
@@ -167,7 +168,9 @@ def _written(
     write_page(stem + ".json", _as_json(found, verification).encode())
     write_page(history + ".html", releases_page(found.lists["releases"], found.name, verification))
     write_states(history + ".csv", BOOKS[BOOK], releases, "csv", arguments["language"])
-    return [stem + ".html", stem + ".csv", stem + ".json", history + ".html", history + ".csv"]
+    files = [stem + ".html", stem + ".csv", stem + ".json", history + ".html", history + ".csv"]
+    kept_files.note(files)
+    return files
 
 
 def _of_json(entry: Mapping[str, Any]) -> dict[str, Any]:

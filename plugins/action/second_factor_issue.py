@@ -10,6 +10,7 @@ from typing import Any
 from ansible.errors import AnsibleActionFail
 
 from ..module_utils.facts.sshd import SECRETS
+from ..plugin_utils import kept_files
 from ..plugin_utils.accounts.handover import HandoverError
 from ..plugin_utils.accounts.second_factor import SecondFactor, issue
 from ..plugin_utils.ledger.event import timestamp
@@ -133,6 +134,7 @@ def _write(directory: str, issued: Mapping[str, SecondFactor]) -> dict[str, str]
             descriptor = os.open(files[login], os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
             with os.fdopen(descriptor, "w", encoding="ascii") as file:
                 file.write(made.sealed.text)
+            kept_files.note([files[login]])
     except OSError as error:
         raise AnsibleActionFail(
             "second_factor_handover_directory %s: %s; no host was changed" % (directory, error.strerror)

@@ -20,6 +20,9 @@ description:
   - Any other run leaves no file; the summary says what was changed on each host and what failed.
   - When the evidence cannot be written, an error says so after the summary. The exit code stays the playbook's own,
     because Ansible gives a callback no say in it; what depends on the report must look for the report.
+  - Where O(store) is set, the audit's directory and all other files that the run left for people are copied there when
+    it ends, are read back, and the summary says where they are. A store that is none ends the run before its first
+    play; one that cannot be reached at its end is an error as above, and what is here stays here.
 options:
   directory:
     description: Where runs are kept. A relative path starts at the directory C(ansible-playbook) is called in.
@@ -38,6 +41,20 @@ options:
     ini:
       - section: callback_kijun_evidence
         key: before
+  store:
+    description:
+      - A folder that C(rclone) reaches, as it calls it, such as C(store:kijun/reports); S3-compatible or SFTP. The
+        remote (C(store)) is configured in the file that the variable C(RCLONE_CONFIG) names, as C(rclone) has it.
+      - What is there is never overwritten.
+    type: str
+    env:
+      - name: KIJUN_REPORT_STORE
+  store_seconds:
+    description: How long a run may spend on the store, 5 to 7200 seconds.
+    type: str
+    default: "300"
+    env:
+      - name: KIJUN_REPORT_STORE_SECONDS
   language:
     description: The language of the printed summary. The page itself holds both.
     type: str
@@ -50,6 +67,8 @@ options:
         key: language
 """
 
+import os
+import tempfile
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -57,6 +76,7 @@ from typing import Any
 from ansible import constants as C
 from ansible.plugins.callback import CallbackBase
 
+from ..plugin_utils import kept_files
 from ..plugin_utils.report import (
     EvidenceError,
     Report,
@@ -69,6 +89,8 @@ from ..plugin_utils.report import (
 from ..plugin_utils.report.summary import Summary, changed_things
 from ..plugin_utils.report.texts import TEXTS
 from ..plugin_utils.report.values import one_line
+from ..plugin_utils.report_store import RUN, Store, StoreError, configured, name_in_store
+from ..plugin_utils.run_id import id_of
 from ..plugin_utils.workers import lighten_forks
 
 AUDIT = "kijun.baseline.control_audit"
@@ -88,6 +110,8 @@ class CallbackModule(CallbackBase):
         super().__init__(*args, **kwargs)
         self._started = _now()
         self._playbook = ""
+        self._job = ""
+        self._store: Store | None = None
         self._play: Any = None
         self._report: Report | None = None
         self._expected: set[str] = set()
@@ -98,15 +122,26 @@ class CallbackModule(CallbackBase):
     # ---- what happens ----
 
     def v2_playbook_on_start(self, playbook: Any) -> None:
-        """Remember the playbook's name for the records, before the first worker is forked."""
+        """Remember the playbook's name for the records, before the first worker is forked.
+
+        Raises:
+            SystemExit: the report store is none that can be used. Of a callback's errors Ansible only warns.
+        """
         # It has nothing to do with evidence; but this is the one part of Kijun that every run loads.
         lighten_forks()
         # The name has no public accessor; ansible-core's own callbacks read it the same way.
         self._playbook = Path(playbook._file_name).name
+        try:
+            self._store = configured(os.environ)
+        except StoreError as error:
+            self._display.error(str(error), wrap_text=False)
+            raise SystemExit(1) from None
 
     def v2_playbook_on_play_start(self, play: Any) -> None:
         """Remember the play, whose hosts are asked for only if it turns out to audit."""
         self._play = play
+        job = str(play.get_variable_manager().extra_vars.get("awx_job_id", ""))
+        self._job = job if job.isascii() and job.isdigit() else ""
 
     def v2_playbook_on_task_start(self, task: Any, is_conditional: bool) -> None:
         """An audit that starts owes evidence of every host of its play."""
@@ -140,10 +175,11 @@ class CallbackModule(CallbackBase):
         if self._report is None:
             lines = summary.changes(sorted(stats.processed), self._changed, errors)
             self._print("print_heading_changes", [*self._ticket(stats), *lines])
+            self._send([])
             return
         self._finish(self._report, errors)
         self._print("print_heading_audit", summary.audit(self._report))
-        self._keep(self._report)
+        self._send(self._keep(self._report))
 
     # ---- evidence ----
 
@@ -163,10 +199,9 @@ class CallbackModule(CallbackBase):
             # ansible_play_hosts_all holds the hosts of later batches too, which may never get their turn.
             variables = self._play.get_variable_manager().get_vars(play=self._play)
             self._expected.update(str(name) for name in variables["ansible_play_hosts_all"])
-            job = str(variables.get("awx_job_id", ""))
             # Slices of a job start in the same second; audit_merge finds each run by its job's number.
-            if job.isascii() and job.isdigit() and "-" not in self._report.run["id"]:
-                self._report.run["id"] += f"-{job}"
+            if self._job and "-" not in self._report.run["id"]:
+                self._report.run["id"] += f"-{self._job}"
             self._groups = variables["groups"]
             self._play = None
         return self._report
@@ -190,15 +225,40 @@ class CallbackModule(CallbackBase):
         groups = sorted(group for group, hosts in self._groups.items() if group != "all" and name in hosts)
         report.add(name, unaudited_record(name, groups, why, _text(_now())))
 
-    def _keep(self, report: Report) -> None:
-        """Write the run's directory, and say where it is or why there is none."""
+    def _keep(self, report: Report) -> list[Path]:
+        """Write the run's directory, and say where it is or why there is none.
+
+        Returns:
+            It, where it was written.
+        """
         try:
             directory = Path(self.get_option("directory"))
             written = write_run(directory, report, clause_titles(), self._before())
         except OSError as error:
             self._display.error(f"the evidence of this audit was NOT kept: {error}", wrap_text=False)
+            return []
+        self._display.display(self._words("print_report").format(path=written / "report.html"))
+        return [written]
+
+    def _send(self, audits: list[Path]) -> None:
+        """Copy what the run left to the store, and say where it is or why it is not there."""
+        if self._store is None:
+            return
+        directory = Path(self.get_option("directory"))
+        run = self._started.strftime("%Y%m%dT%H%M%SZ") + "-" + (self._job or id_of(os.getpid()))
+        files: dict[str, Path] = {}
+        for path in [*audits, *kept_files.noted()]:
+            if path.is_dir():
+                files |= {str(path.name / file.relative_to(path)): file for file in path.rglob("*") if file.is_file()}
+            else:
+                files[name_in_store(path, run, directory)] = path
+        try:
+            places = self._store.keep(files) if files else []
+        except (StoreError, OSError) as error:
+            self._display.error(f"what this run left was NOT kept in the report store: {error}", wrap_text=False)
         else:
-            self._display.display(self._words("print_report").format(path=written / "report.html"))
+            for place in places:
+                self._display.display(self._words("print_stored").format(place=place))
 
     def _before(self) -> Report | None:
         """The earlier run to compare with; a run that cannot be read costs the comparison, not the evidence."""
@@ -206,10 +266,24 @@ class CallbackModule(CallbackBase):
         if not path:
             return None
         try:
-            return load_run(Path(path))
-        except EvidenceError as error:
+            if self._store is None or Path(path).exists():
+                return load_run(Path(path))
+            with tempfile.TemporaryDirectory(prefix="kijun-before-") as made:
+                return load_run(self._store.fetch([self._named(Path(path).name)], Path(made))[0])
+        except (EvidenceError, StoreError) as error:
             self._display.warning(f"the report compares with no earlier run: {error}")
             return None
+
+    def _named(self, name: str) -> str:
+        """The run in the store that is meant, where it is not here: the newest is called `latest` there, too."""
+        assert self._store is not None
+        if name != "latest":
+            if not RUN.fullmatch(name):
+                raise EvidenceError(f"{name!r} is no run's name")
+            return name
+        if runs := self._store.runs():
+            return runs[-1]
+        raise EvidenceError(f"{self._store.remote} holds no run")
 
     # ---- printing ----
 

@@ -21,7 +21,9 @@ options:
     type: list
     elements: str
   reports:
-    description: Where audits leave their runs; C(KIJUN_REPORT_DIR), or C(reports).
+    description:
+      - Where audits leave their runs; C(KIJUN_REPORT_DIR), or C(reports). Those in the report store that
+        E(KIJUN_REPORT_STORE) names are read as well.
     type: str
   days:
     description: Days that a terminal's audit may be old; V(0) for terminals that are registered and not audited.
@@ -122,7 +124,9 @@ def _read(asked: dict[str, Any]) -> list[dict[str, str]]:
     from ..plugin_utils.controls import collection_controls, never_excused
     from ..plugin_utils.ledger.engine import Ledger
     from ..plugin_utils.ledger.errors import LedgerError
-    from ..plugin_utils.terminals import Rules, judge
+    from ..plugin_utils.report.run import host_file
+    from ..plugin_utils.report_store import StoreError, configured
+    from ..plugin_utils.terminals import Rules, judge, registered
 
     try:
         with Ledger(asked["url"]) as ledger:
@@ -136,4 +140,16 @@ def _read(asked: dict[str, Any]) -> list[dict[str, str]]:
         raise AnsibleLookupError("%s; nothing is done" % verification.complaint("the book of assets"))
     rules = Rules(asked["days"], asked["severity"], frozenset(never_excused(collection_controls())))
     now = datetime.datetime.now(datetime.UTC)
-    return [one._asdict() for one in judge(assets, Path(asked["reports"]), rules, now)]
+    with tempfile.TemporaryDirectory(prefix="kijun-terminals-") as made:
+        try:
+            store = configured(os.environ) if rules.days else None
+            if store:
+                files = {host_file(fields["host"]) for fields in registered(assets)}
+                # An audit is named by its beginning.
+                since = (now - datetime.timedelta(days=rules.days + 1)).date()
+                store.fetch_records(sorted(files), since, Path(made))
+        except StoreError as error:
+            raise AnsibleLookupError(
+                "which terminals may be used cannot be known, so nothing is done: %s" % error
+            ) from None
+        return [one._asdict() for one in judge(assets, (Path(asked["reports"]), Path(made)), rules, now)]

@@ -13,6 +13,8 @@ description:
     hosts. What the slices left stays.
   - Fails, and writes nothing, where a slice left no evidence, where a host is in two slices, or where they are of
     different versions of Kijun.
+  - Runs that are not here are fetched from the report store, where E(KIJUN_REPORT_STORE) names one, and the new run
+    goes there when the playbook ends. Slices need no directory that they share then.
   - A second time, it writes nothing. It works on the controller.
 options:
   jobs:
@@ -42,7 +44,9 @@ EXAMPLES = r"""
 
 RETURN = r"""
 run:
-  description: The directory of the run; empty in check mode, where it was not there before.
+  description:
+    - The directory of the run; its place in the report store, where it was made before and is there alone; empty in
+      check mode, where it was not there before.
   returned: success
   type: str
   sample: /var/lib/kijun/reports/20261121T101500Z

@@ -13,6 +13,7 @@ from typing import Any, ClassVar
 
 from ansible.errors import AnsibleActionFail
 
+from . import kept_files
 from .accounts.pages.document import Column, Document, Table, render, write_page
 from .accounts.pages.ledger import verified
 from .ledger.book import State
@@ -110,6 +111,7 @@ class BookReportAction(LedgerAction):
                 write_page(files[0], report.page(lists, verification, today))
                 for path, form in zip(files[1:], ("csv", "xlsx"), strict=True):
                     write_states(path, BOOKS[report.book], states, form, arguments["language"])
+                kept_files.note(files)
         if not verification.ok:
             result.update(failed=True, msg=verification.complaint("the book of %s" % report.book))
         said = {
@@ -167,4 +169,5 @@ def written_record(about: Mapping[str, Any], directory: str) -> str:
             file.write(json.dumps(about, indent=2, sort_keys=True, ensure_ascii=False) + "\n")
     except OSError as error:
         raise AnsibleActionFail("%s: %s" % (path, error.strerror)) from None
+    kept_files.note([path])
     return path

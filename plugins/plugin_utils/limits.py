@@ -13,6 +13,7 @@ from typing import Any
 
 from ..module_utils.logs.rules import KINDS as LOG_KINDS
 from ..module_utils.logs.rules import Rules
+from .report_store import is_place
 
 NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.:-]*\$?")
 """A login name or a host's name or address; nothing that a configuration file would read as something else."""
@@ -468,6 +469,10 @@ TYPES: dict[str, tuple[str, Callable[[Any], bool]]] = {
         "empty, {type: sftp, host: NAME, user: NAME, host_key: ssh-ed25519 AAAA..., path: PATH} or "
         "{type: s3, endpoint: URL, access_key_id: ID, path: BUCKET/FOLDER}",
         _backup_copy,
+    ),
+    "report_store": (
+        "empty, or REMOTE:PATH such as store:kijun/reports",
+        lambda v: isinstance(v, str) and (not v or is_place(v)),
     ),
     "recipients": (
         "a list of public keys of age(1) or SSH",

@@ -49,21 +49,28 @@ class Terminal(NamedTuple):
     refused: str
 
 
-def judge(assets: Iterable[dict[str, Any]], reports: Path, rules: Rules, now: datetime.datetime) -> list[Terminal]:
+def judge(
+    assets: Iterable[dict[str, Any]], reports: Iterable[Path], rules: Rules, now: datetime.datetime
+) -> list[Terminal]:
     """Every registered terminal, and whether operations may be done from it.
 
     Args:
         assets: fields of the book's entries.
-        reports: where the runs of audits are.
+        reports: the directories in which runs of audits are.
         rules: what a terminal has to be.
         now: with a time zone.
     """
-    runs = sorted((path for path in reports.glob("*/hosts") if not path.parent.is_symlink()), reverse=True)
+    found = (path for directory in reports for path in directory.glob("*/hosts") if not path.parent.is_symlink())
+    runs = sorted(found, key=lambda path: path.parent.name, reverse=True)
     return [
         Terminal(fields["id"], fields["host"], fields["terminal_address"], _refused(fields, runs, rules, now))
-        for fields in assets
-        if fields.get("terminal_address") and fields["status"] != "disposed"
+        for fields in registered(assets)
     ]
+
+
+def registered(assets: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Those entries of the book of assets that are terminals."""
+    return [fields for fields in assets if fields.get("terminal_address") and fields["status"] != "disposed"]
 
 
 def _refused(fields: dict[str, Any], runs: list[Path], rules: Rules, now: datetime.datetime) -> str:

@@ -24,6 +24,8 @@ SAID = {
     "awx_configure_image": "registry.example.com/kijun:0.6.0",
     "awx_configure_inventories_url": "https://git.example.com/inventories.git",
     "awx_configure_ledger_url": "postgresql+psycopg://kijun:ledger-secret-77@192.0.2.5/kijun",
+    "awx_configure_report_store": "store:kijun/reports",
+    "awx_configure_report_store_configuration": "[store]\ntype = s3\nsecret_access_key = store-secret-66\n",
     "awx_configure_vault_password": "vault-secret-88",
     "awx_configure_machine": {"username": "ansible", "ssh_key_data": "machine-secret-99"},
     "awx_configure_standing_ticket": "STD-1",
@@ -37,7 +39,7 @@ SAID = {
         }
     ],
 }
-SECRETS = ("reader-token-1f4c", "ledger-secret-77", "vault-secret-88", "machine-secret-99", TOKEN)
+SECRETS = ("reader-token-1f4c", "ledger-secret-77", "store-secret-66", "vault-secret-88", "machine-secret-99", TOKEN)
 
 
 @pytest.fixture(scope="module")
@@ -72,12 +74,18 @@ def _teams_with(store: Store, item: dict[str, Any], role: str) -> set[str]:
 
 
 def test_what_is_missing_is_said_before_anything_is_made(store: Store) -> None:
-    done = configure(store, awx_configure_standing_ticket="", awx_configure_image="")
+    wrong = {"awx_configure_report_store": "reports", "awx_configure_report_store_configuration": ""}
+    done = configure(store, awx_configure_standing_ticket="", awx_configure_image="", **wrong)
     assert done.returncode != 0
     said = " ".join(done.stdout.split())
     assert "awx_configure_image is" in said
     assert "awx_configure_standing_ticket is" in said
     assert "(clause GL-3.2-4)" in said
+    assert (
+        "awx_configure_report_store is 'reports'; it must be empty, or REMOTE:PATH such as store:kijun/reports"
+        " (clause SM-5-1)" in said
+    )
+    assert "awx_configure_report_store_configuration is empty; it must be a text, not empty (clause SM-5-1)" in said
     assert not store.writes
 
 
@@ -98,6 +106,10 @@ def test_the_first_run_makes_everything(store: Store) -> None:
     injectors = store.named("credential_types")["Kijun ledger"]["injectors"]
     assert injectors["env"].items() >= {"KIJUN_LEDGER_URL": "{{ url }}", "KIJUN_REPORT_DIR": "{{ reports }}"}.items()
     assert injectors["file"] == {"template.authority": "{{ authority }}"}
+    # Every job brings what it leaves to the store.
+    kept = store.named("credentials")["Kijun report store"]["id"]
+    jobs = store.named("job_templates").values()
+    assert all(kept in store.linked[("job_templates", job["id"], "credentials")] for job in jobs)
     # Who may start a workflow with an approval, and who may give it, are different teams.
     change = store.named("workflow_job_templates")[awx.name_of(source.workflows["change"])]
     may = {role: _teams_with(store, change, role) for role in ("execute_role", "approval_role")}
@@ -129,15 +141,14 @@ def test_a_second_run_changes_what_somebody_clicked_and_removes_what_we_made_and
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr
     assert "changed=3 " in done.stdout
     assert not store.writes
-    left_over = store.named("schedules")["left over"]["id"]
-    done = configure(store)
+    # And there is no report store any more.
+    done = configure(store, awx_configure_report_store="")
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr
-    assert "changed=3 " in done.stdout
-    assert sorted(store.writes) == [
-        f"DELETE job_templates/{ours['id']}",
-        f"DELETE schedules/{left_over}",
-        f"PATCH job_templates/{audit['id']}",
-    ]
+    assert "Kijun report store" not in store.named("credentials")
+    names = {item["id"]: name for name, item in store.named("credentials").items()}
+    assert {names[number] for number in store.linked[("job_templates", audit["id"], "credentials")]} == {
+        *("Kijun ledger", "Kijun machine", "Kijun vault")
+    }
     assert audit["ask_variables_on_launch"] is False
     assert "Kijun: a job of long ago" not in store.named("job_templates")
     assert "Kijun: somebody else's, by its name" in store.named("job_templates")

@@ -170,12 +170,11 @@ def test_every_object_is_what_the_collection_of_awx_takes(module: str) -> None:
 def _typed(item: dict[str, Any], specification: dict[str, Any]) -> dict[str, Any]:
     """What expressions would give, by the type that is wanted."""
     samples = {"int": 1, "bool": True, "list": [], "dict": {}}
-    return {
-        name: samples.get(specification.get(name, {}).get("type", "str"), value)
-        if isinstance(value, str) and value.startswith("{{")
-        else value
-        for name, value in item.items()
-    }
+    made = dict(item)
+    for name, option in specification.items():
+        if isinstance(made.get(name), str) and made[name].startswith("{{"):
+            made[name] = option["choices"][0] if "choices" in option else samples.get(option.get("type"), made[name])
+    return made
 
 
 def _specification(module: str) -> dict[str, Any]:

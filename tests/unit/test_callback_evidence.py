@@ -5,6 +5,8 @@ from __future__ import annotations
 
 import json
 import os
+import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -14,6 +16,7 @@ from xml.etree import ElementTree
 import pytest
 import sample
 from jsonschema import Draft202012Validator
+from kijun_store import contents, directory_store
 
 ROOT = Path(__file__).parents[2]
 PLAYBOOKS = Path(__file__).parent / "data" / "evidence"
@@ -212,3 +215,87 @@ def test_a_failed_host_is_named_with_its_error(tmp_path: Path) -> None:
         "  b  nothing changed\n      failed: Put the configuration in place: the audit did not run on this host\n"
         in summary
     )
+
+
+# ---- the report store ----
+
+
+def test_an_audit_is_brought_to_the_store_whole_and_it_is_said_where(tmp_path: Path) -> None:
+    environment, far = directory_store(tmp_path)
+    feed = {"good": evidence("good", []), "poor": evidence("poor", ["fail"])}
+    done = play(tmp_path, "audit.yml", feed, "-e", '{"awx_job_id": 4711}', inventory="good,poor,", **environment)
+    assert done.returncode == 0, done.stdout + done.stderr
+    run = (tmp_path / "reports" / "latest").readlink().name
+    there = contents(far / run)
+    assert there.pop("SHA256SUMS")
+    assert there == contents(tmp_path / "reports" / run)
+    assert done.stdout.splitlines()[-1] == f"Stored: store:kijun/reports/{run}"
+    # The next one, elsewhere, is compared with it.
+    (tmp_path / "elsewhere").mkdir()
+    for before in ("reports/latest", f"nowhere/{run}"):
+        more = {**environment, "KIJUN_REPORT_BEFORE": before, "KIJUN_LANG": "ja"}
+        done = play(tmp_path / "elsewhere", "audit.yml", feed, "-e", '{"awx_job_id": 4712}', inventory="good,", **more)
+        assert "保管先: store:kijun/reports/" in done.stdout
+        page = (tmp_path / "elsewhere" / "reports" / "latest" / "report.html").read_text(encoding="utf-8")
+        assert f'"before":{{"id":"{run}' in page
+        shutil.rmtree(far / (tmp_path / "elsewhere" / "reports" / "latest").readlink().name)
+
+
+def test_a_store_without_an_earlier_run_costs_only_the_comparison(tmp_path: Path) -> None:
+    environment, far = directory_store(tmp_path)
+    feed = {"localhost": evidence("localhost", [])}
+    done = play(tmp_path, "audit.yml", feed, KIJUN_REPORT_BEFORE="reports/latest", **environment)
+    assert "the report compares with no earlier run: store:kijun/reports holds no run" in done.stdout + done.stderr
+    assert len(list(far.iterdir())) == 1
+
+
+def test_a_store_that_cannot_be_reached_is_an_error_and_what_is_here_stays(tmp_path: Path) -> None:
+    environment, _ = directory_store(tmp_path)
+    (tmp_path / "far").write_text("", encoding="utf-8")
+    done = play(tmp_path, "audit.yml", {"localhost": evidence("localhost", [])}, **environment)
+    assert done.returncode == 0
+    assert "  localhost  Pass 12" in done.stdout
+    assert "what this run left was NOT kept in the report store: rclone " in done.stderr
+    assert "Stored:" not in done.stdout
+    assert (tmp_path / "reports" / "latest" / "report.html").is_file()
+
+
+def test_a_store_that_is_none_ends_the_run_before_its_first_play(tmp_path: Path) -> None:
+    environment, _ = directory_store(tmp_path)
+    feed = {"localhost": evidence("localhost", [])}
+    done = play(tmp_path, "audit.yml", feed, **{**environment, "KIJUN_REPORT_STORE": "reports"})
+    assert done.returncode == 1
+    assert "KIJUN_REPORT_STORE is 'reports'; it must be REMOTE:PATH" in done.stderr
+    assert "PLAY" not in done.stdout
+    assert not (tmp_path / "reports").exists()
+
+
+def test_files_that_a_playbook_leaves_are_brought_to_the_store_also_where_it_fails(tmp_path: Path) -> None:
+    environment, far = directory_store(tmp_path)
+    base = json.dumps({"base": str(tmp_path)})
+    done = play(tmp_path, "files.yml", {}, "-e", base, inventory="one,two,", **environment)
+    assert done.returncode == 0, done.stdout + done.stderr
+    (run,) = (far / "cases").iterdir()
+    assert re.fullmatch(r"\d{8}T\d{6}Z-[0-9a-f]{16}", run.name)
+    there = contents(run)
+    assert there.pop("SHA256SUMS")
+    assert there == {"INC-1/one.txt": b"of one\n", "INC-1/two.txt": b"of two\n"}
+    assert done.stdout.splitlines()[-1] == f"Stored: store:kijun/reports/cases/{run.name}"
+    # Each run has a folder of its own, which in AWX bears the job's number.
+    more = ("-e", json.dumps({"base": str(tmp_path), "awx_job_id": "4711"}), "-e", "@missing.yml")
+    (tmp_path / "missing.yml").write_text("missing: \"{{ copied.dest if inventory_hostname == 'one' else 'none' }}\"\n")
+    done = play(tmp_path, "files.yml", {}, *more, inventory="one,two,", **environment)
+    assert done.returncode == 2
+    (other,) = set((far / "cases").iterdir()) - {run}
+    assert other.name.endswith("Z-4711")
+    assert sorted(contents(other)) == ["INC-1/one.txt", "SHA256SUMS"]
+
+
+def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
+    (tmp_path / "site.yml").write_text(
+        "- {hosts: all, gather_facts: false, tasks: [{kijun.baseline.kept_files: {files: [none.txt]}}]}\n"
+    )
+    done = play(tmp_path, str(tmp_path / "site.yml"), {})
+    assert done.returncode == 2
+    assert f"files names {tmp_path}/none.txt; it must name files of the controller" in done.stdout
+    assert play(tmp_path, str(tmp_path / "site.yml"), {}, "--check").returncode == 0

@@ -33,7 +33,7 @@ def audited(
 
 
 def refused(reports: Path, fields: dict[str, Any] = PC, rules: Rules = RULES) -> str:
-    (one,) = judge([fields], reports, rules, NOW)
+    (one,) = judge([fields], [reports], rules, NOW)
     return one.refused
 
 
@@ -76,4 +76,4 @@ def test_without_audits_a_registered_one_is_let_in(tmp_path: Path) -> None:
 
 def test_what_is_no_terminal_or_gone_is_not_told(tmp_path: Path) -> None:
     others = [{**PC, "terminal_address": ""}, {**PC, "status": "disposed"}]
-    assert judge(others, tmp_path, RULES, NOW) == []
+    assert judge(others, [tmp_path], RULES, NOW) == []

@@ -202,7 +202,7 @@ def job_template(source: Source, playbook: str, root: Path = tree.ROOT) -> dict[
         "project": PROJECT,
         "playbook": f"playbooks/{playbook}.yml",
         "execution_environment": ENVIRONMENT,
-        "credentials": [CREDENTIALS[name] for name in credentials],
+        "credentials": "{{ %s + __awx_configure_store }}" % [CREDENTIALS[name] for name in credentials],
         "forks": "{{ awx_configure_forks }}",
         "timeout": job.get("minutes", 120) * 60,
         "diff_mode": job["effect"] == "changes",

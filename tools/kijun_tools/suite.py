@@ -204,6 +204,7 @@ def hosts(both: bool) -> tuple[Part, ...]:
             "awx-runner",
             "behaviour/test_awx_runner.py",
             "tests/behaviour/test_awx_cancels.py",
+            "tests/behaviour/test_report_store.py",
             "--lab-hosts=server13",
             lab=47,
         ),

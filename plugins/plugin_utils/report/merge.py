@@ -10,20 +10,20 @@ from .model import EvidenceError, Report
 from .run import load_run
 
 
-def runs_of(directory: Path, jobs: Iterable[int]) -> list[Path]:
+def runs_of(directories: Sequence[Path], jobs: Iterable[int]) -> list[Path]:
     """The directories of runs that jobs of AWX left.
 
-    :param directory: where runs are kept.
+    :param directories: where runs are kept.
     :param jobs: the jobs' numbers, in which the directories' names end.
     :returns: one a job, in the order of the numbers.
     :raises EvidenceError: a job left none, or several; the text names it.
     """
     found = []
     for job in sorted(set(jobs)):
-        there = sorted(directory.glob(f"*Z-{job}"))
+        there = sorted(path for directory in directories for path in directory.glob(f"*Z-{job}"))
         if len(there) != 1:
             names = ", ".join(path.name for path in there)
-            raise EvidenceError(f"job {job} left {names or 'no evidence'} in {directory}; it must be one run")
+            raise EvidenceError(f"job {job} left {names or 'no evidence'} in {directories[0]}; it must be one run")
         found.append(there[0])
     return found
 
@@ -61,13 +61,13 @@ def merged(reports: Sequence[Report]) -> Report:
     return whole
 
 
-def written_before(directory: Path, whole: Report) -> Path | None:
+def written_before(directories: Sequence[Path], whole: Report) -> Path | None:
     """The directory in which the same run was written before, if it was.
 
-    :param directory: where runs are kept.
+    :param directories: where runs are kept.
     :param whole: what `merged` made.
     """
-    for path in sorted(directory.glob(f"{whole.run['id']}*")):
+    for path in (path for directory in directories for path in sorted(directory.glob(f"{whole.run['id']}*"))):
         # A slice's own run starts in the same second, too, and has fewer hosts.
         try:
             there = load_run(path)

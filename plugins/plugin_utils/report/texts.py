@@ -119,6 +119,7 @@ TEXTS: dict[str, dict[str, str]] = {
         "print_heading_changes": "KIJUN",
         "print_ticket": "Change {ticket}",
         "print_report": "Report: {path}",
+        "print_stored": "Stored: {place}",
     },
     "ja": {
         "title": "セキュリティ基準 監査報告",
@@ -235,6 +236,7 @@ TEXTS: dict[str, dict[str, str]] = {
         "print_heading_changes": "KIJUN",
         "print_ticket": "変更番号 {ticket}",
         "print_report": "報告書: {path}",
+        "print_stored": "保管先: {place}",
     },
 }
 
