@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shlex
 import subprocess
 import time
@@ -11,13 +12,16 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import pexpect
+import pyrage
 import pytest
-from kijun_hosts import Machine
+from kijun_hosts import GOOD, Machine, code, make_person, remove_person
+from kijun_lab import identity
 from kijun_logs import wait_for
 
 Verdicts = Callable[..., dict[str, str]]
 
-AUDITED = "WS-01,WS-02,WS-03,WS-04,WS-05,WS-06,WS-07,WS-08,WS-12"
+AUDITED = "WS-01,WS-02,WS-03,WS-04,WS-05,WS-06,WS-07,WS-08,WS-12,WS-15"
 INVENTORY = ("-i", "inventories/lab", "-i", "molecule/client/inventory")
 PLAY = "molecule/client/converge.yml"
 USER = "worker"
@@ -313,6 +317,110 @@ def test_the_audit_notices_other_ways_round_as_well(pc: Machine, verdicts: Verdi
     assert verdicts(*tags) == {"WS-01": "pass", "WS-04": "pass", "WS-08": "pass"}
 
 
+OPERATOR, EMERGENCY = "operator1", "breakglass"
+SECRET = f"/var/lib/kijun/second_factor/{OPERATOR}"
+PAM_FILES = "cd /etc/pam.d && sha256sum login gdm-*"
+# As gdm3 is installed: its PAM files, and no desktop.
+GDM = "cd /tmp && apt-get -qq download gdm3 && dpkg-deb --fsys-tarfile gdm3_*.deb | tar -xC / ./etc/pam.d"
+
+
+def lets_in(machine: Machine, service: str, name: str, *answers: str) -> bool:
+    """Whether a PAM service lets somebody in who gives these answers in turn; earlier tries are forgiven."""
+    forgive = f"sed -i 's/^\\(\" RATE_LIMIT 3 30\\).*/\\1/' {SECRET} 2>/dev/null"
+    given = shlex.join(["printf", "%s\\n", *answers])
+    return bool(machine.run(f"{forgive}; {given} | pamtester {service} {name} authenticate").rc == 0)
+
+
+def at_the_console(machine: Machine, name: str, *answers: str) -> str:
+    """What login(1) says at a terminal to who gives these answers in turn."""
+    line = [*machine.ssh("admin", "-tt", "-i", str(identity.USER_KEY)), f"sudo login {name}"]
+    session = pexpect.spawn(line[0], line[1:], timeout=15, encoding="utf-8")
+    said = ""
+    for answer in answers:
+        session.expect("(?i)(verification code|password): ?")
+        said += str(session.after)
+        session.sendline(answer)
+    session.expect(r"[$#] |incorrect")
+    said += session.before + str(session.after)
+    session.close()
+    return said
+
+
+@pytest.fixture
+def people(pc: Machine) -> Iterator[Machine]:
+    """Somebody who must give a code, somebody for emergencies, and a login screen, before the role comes."""
+    install(pc, "pamtester")
+    pc.ok(f"groupadd -f operators; echo {shlex.quote(f'{USER}:{GOOD}')} | chpasswd; {GDM}")
+    for name in (OPERATOR, EMERGENCY):
+        make_person(pc, name)
+        pc.ok(f"usermod -aG operators {name}")
+    yield pc
+    pc.run(f"rm -f /etc/pam.d/gdm-* /tmp/gdm3_*.deb {SECRET}")
+    for name in (OPERATOR, EMERGENCY):
+        remove_person(pc, name)
+    pc.run("groupdel operators")
+
+
+@pytest.mark.control("WS-15")
+def test_members_of_named_groups_give_a_code_at_the_pc(people: Machine, verdicts: Verdicts, tmp_path: Path) -> None:
+    pc, tags = people, ("--tags", "WS-15")
+    applied(pc, workstation_second_factor_groups=[])
+    before = pc.ok(PAM_FILES)
+    assert not pc.run("grep -rl kijun-workstation /etc/pam.d; dpkg -V login | grep pam.d").stdout
+    assert lets_in(pc, "gdm-password", OPERATOR, GOOD), "the attack itself does not work"
+
+    foretold = applied(pc, "--check", "--diff")
+    assert "+@include kijun-workstation-code" in foretold
+    assert pc.ok(PAM_FILES) == before
+    applied(pc)
+    # Nobody who is not enrolled gets in, and the audit says who that is.
+    assert not lets_in(pc, "gdm-password", OPERATOR, GOOD, GOOD)
+    assert verdicts(*tags)["WS-15"] == "fail"
+    key = pyrage.x25519.Identity.generate()
+    accounts = [{"login": OPERATOR, "age_key": str(key.to_public())}]
+    given = {"second_factor_accounts": accounts, "second_factor_handover_directory": str(tmp_path / "handover")}
+    done = pc.playbook("second_factor", "-e", json.dumps(given))
+    assert done.returncode == 0, done.stdout + done.stderr
+    (file,) = (tmp_path / "handover").iterdir()
+    message = pyrage.decrypt(file.read_bytes(), [key]).decode()
+    (secret,) = re.findall(r"^    ([A-Z2-7]{32})$", message, re.MULTILINE)
+    recovery = re.findall(r"^    (\d{8})$", message, re.MULTILINE)
+    assert verdicts(*tags)["WS-15"] == "pass"
+
+    pc.ok(f"faillock --user {OPERATOR} --reset")
+    screen = "gdm-password"
+    assert not lets_in(pc, screen, OPERATOR, GOOD, GOOD), "the password alone is enough"
+    assert not lets_in(pc, screen, OPERATOR, "000000", GOOD)
+    counted = re.findall(r" V$", pc.ok(f"faillock --user {OPERATOR}"), re.MULTILINE)
+    assert len(counted) == 2, "a wrong code is no failed login"
+    pc.ok(f"faillock --user {OPERATOR} --reset")
+    right = code(secret)
+    assert not lets_in(pc, screen, OPERATOR, right, "wrong"), "the code alone is enough"
+    assert not lets_in(pc, screen, OPERATOR, right, GOOD), "a code counts twice"
+    assert lets_in(pc, screen, OPERATOR, code(secret, late=1), GOOD)
+    assert lets_in(pc, screen, OPERATOR, recovery[0], GOOD)
+    assert not lets_in(pc, screen, OPERATOR, recovery[0], GOOD), "a recovery code counts twice"
+    pc.ok(f"faillock --user {OPERATOR} --reset")
+    said = at_the_console(pc, OPERATOR, recovery[1], GOOD)
+    assert said.lower().startswith("verification code: password: "), said
+    assert f"{OPERATOR}@" in said
+    assert "incorrect" in at_the_console(pc, OPERATOR, GOOD)
+    # Others, and who is there for emergencies, are as they were.
+    for service, name in ((screen, USER), ("login", USER), (screen, EMERGENCY), ("login", EMERGENCY)):
+        assert lets_in(pc, service, name, GOOD), (service, name)
+    kept = pc.ok("getent shadow root | cut -d: -f2").strip()
+    pc.ok(f"usermod -aG operators root; echo {shlex.quote(f'root:{GOOD}')} | chpasswd")
+    try:
+        assert "root@" in at_the_console(pc, "root", GOOD)
+    finally:
+        pc.ok(f"gpasswd -d root operators; usermod -p {shlex.quote(kept)} root")
+    assert not lets_in(pc, "gdm-fingerprint", OPERATOR)
+
+    pc.ok("sed -i '/^@include kijun-workstation-code$/d' /etc/pam.d/gdm-password")
+    assert lets_in(pc, screen, OPERATOR, GOOD), "the attack itself does not work"
+    assert verdicts(*tags)["WS-15"] == "fail"
+
+
 WRONG = [
     ("workstation_lock_minutes", 16, "SM-4.3.1-7a"),
     ("workstation_lock_minutes", "soon", "SM-4.3.1-7a"),
@@ -321,6 +429,10 @@ WRONG = [
     ("workstation_program_groups", [{"name": "%srcs", "reason": "a typo"}], "SM-4.3.1-3b"),
     ("workstation_required_software", "tree", "SM-4.3.1-3a"),
     ("workstation_firmware_attested_on", "2026-13-40", "SM-4.3.2-1"),
+    ("workstation_second_factor_groups", "operators", "SM-4.3.1-2"),
+    ("workstation_second_factor_services", ["sshd"], "SM-4.3.1-2"),
+    ("workstation_second_factor_services", ["other/x"], "SM-4.3.1-2"),
+    ("workstation_second_factor_services", ["passwd"], "SM-4.3.1-2"),
 ]
 
 

@@ -5,12 +5,10 @@ from __future__ import annotations
 
 import base64
 import contextlib
-import hmac
 import json
 import re
 import shlex
 import socket
-import struct
 import subprocess
 import time
 from collections.abc import Callable, Iterator
@@ -21,7 +19,7 @@ from typing import Any
 import pexpect
 import pyrage
 import pytest
-from kijun_hosts import make_person, remove_person
+from kijun_hosts import code, make_person, remove_person
 from kijun_lab import identity
 
 from .conftest import GOOD, Machine
@@ -390,15 +388,6 @@ def test_settings_that_shut_ansible_out_are_refused_before_anything_changes(
     assert f"{variable} is {value!r}" in told
     assert f"(clause {clause})" in told
     assert machine.ok("sha256sum /etc/ssh/sshd_config.d/* /etc/pam.d/*; systemctl show -p MainPID ssh") == before
-
-
-def code(secret: str, late: int = 0) -> str:
-    """The time-based code of RFC 6238 of now, or of some half minutes later."""
-    counter = struct.pack(">Q", int(time.time()) // 30 + late)
-    digest = hmac.digest(base64.b32decode(secret), counter, "sha1")
-    offset = digest[-1] & 0x0F
-    number = struct.unpack(">I", digest[offset : offset + 4])[0] & 0x7FFFFFFF
-    return f"{number % 1_000_000:06}"
 
 
 @pytest.fixture

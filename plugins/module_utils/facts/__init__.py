@@ -459,6 +459,20 @@ FACTS: dict[str, Fact] = {
             "*.open_secrets": "secrets of second factors that others than root can read, with owner and mode",
         },
     ),
+    "second_factor": Fact(
+        "second_factor:second_factor",
+        "What a PC's own logins ask members of groups for besides a password, by PAM stacks as they resolve; by "
+        "GROUPS at SERVICES without NAMES, each with colons between, - for no groups. Services that enter a host "
+        "(pam_loginuid) are tried beside those named.",
+        {
+            "*.without": "service -> members of the groups that get in without a code",
+            "*.asking": "services where all of them need one",
+            "*.shut_out": "service -> accounts of NAMES that do not get in without one",
+            "*.not_enrolled": "members that have no second factor",
+            "*.open_secrets": "secrets of second factors that others than root can read, with owner and mode",
+            "*.nobody": "true where no account of the host is a member",
+        },
+    ),
     "sshd_from": Fact(
         "sshd:sshd_from",
         "Whom sshd refuses by address, sshd -T -C; by networks with commas between.",

@@ -70,8 +70,8 @@ def sshd_for(host: Host, keys: set[str]) -> dict[str, Any]:
         found[key] = {
             "members": _by_keyword(inside, keywords),
             "others": _by_keyword(outside, keywords),
-            "not_enrolled": sorted(login.name for login in members if not _enrolled(host, login)),
-            "open_secrets": _open_secrets(host),
+            "not_enrolled": sorted(login.name for login in members if not enrolled(host, login)),
+            "open_secrets": open_secrets(host),
         }
     return found
 
@@ -195,11 +195,13 @@ class _Absent(Settings):
         return self._empty
 
 
-def _enrolled(host: Host, login: Login) -> bool:
+def enrolled(host: Host, login: Login) -> bool:
+    """Whether an account has a secret of a second factor."""
     return os.path.isfile(host.path("%s/%s" % (SECRETS, login.name)))
 
 
-def _open_secrets(host: Host) -> list[str]:
+def open_secrets(host: Host) -> list[str]:
+    """Secrets of second factors, and their folder, that others than root can read, with owner and mode."""
     folder = host.path(SECRETS)
     if not os.path.isdir(folder):
         return []
