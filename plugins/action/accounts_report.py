@@ -31,6 +31,7 @@ from ..plugin_utils.ledger.book import Change, State
 from ..plugin_utils.ledger.books import BOOKS
 from ..plugin_utils.ledger.books.accounts import Account
 from ..plugin_utils.ledger.engine import Ledger
+from ..plugin_utils.ledger.errors import Refused
 from ..plugin_utils.ledger.event import Event, timestamp
 from ..plugin_utils.ledger.interchange.export import write_states
 from ..plugin_utils.ledger_action import CHANGE_ARGUMENTS, LedgerAction
@@ -107,8 +108,33 @@ class ActionModule(LedgerAction):
             "suspended": [login for login, _ in idle],
         }
         if entry["hosts"]:
-            ledger.append("reconciliations", [Change(run, "record", entry)], actor)
+            enter_run(ledger, run, entry, actor)
             self.tell_checkpoint(ledger, "reconciliations", variables, result)
+
+
+def enter_run(ledger: Ledger, run: str, entry: Mapping[str, Any], actor: str) -> str:
+    """Enter a run by the time at which it began; where another one, of other hosts, say, began in the same second, by
+    that and a number.
+
+    Args:
+        ledger: the ledger.
+        run: the time.
+        entry: the run's fields.
+        actor: who reconciles.
+
+    Returns:
+        The name by which it is entered.
+    """
+    number, name = 1, run
+    while True:
+        try:
+            ledger.append("reconciliations", [Change(name, "record", dict(entry))], actor)
+            return name
+        except Refused:
+            if ledger.get("reconciliations", name) is None:
+                raise
+            number += 1
+            name = "%s-%d" % (run, number)
 
 
 def _answer(variables: Mapping[str, Any], host: str, register: str) -> Mapping[str, Any]:

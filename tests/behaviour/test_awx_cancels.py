@@ -360,6 +360,18 @@ def test_two_jobs_that_could_cut_access_never_leave_half_of_each(host: Machine, 
     host.run(f"rm -f {HALF} {WHOLE}")
 
 
+def test_two_reconciliations_at_the_same_time_are_entered_once_each(host: Machine, folder: Path) -> None:
+    answers = {"accounts_report_directory": f"{LEDGER}/reports/accounts", "accounts_suspend_unused": "true"}
+    done = both(lambda: of_change("accounts_audit", answers, host, folder))
+    assert [job.status for job in done] == ["successful", "successful"], done[0].stdout + done[1].stdout
+    with Ledger(f"sqlite:///{folder}/ledger.sqlite") as ledger:
+        assert all(ledger.verify(book).ok for book in ("accounts", "operations", "reconciliations"))
+        # Two that began in the same second and found the same are one.
+        assert ledger.count("reconciliations") in (1, 2)
+    page = (folder / "reports" / "accounts" / "reconciliation.html").read_text("utf-8")
+    assert page.rstrip().endswith("</html>")
+
+
 # ---- a project that is updated in the middle ----
 
 

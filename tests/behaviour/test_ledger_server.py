@@ -162,7 +162,7 @@ def test_each_role_logs_in_encrypted_and_sure_of_the_server(server: Server, role
 
 def entered(url: str, authority: str, name: str) -> Result:
     """Enter an asset by a job of AWX that has the ledger from its credential, and stands in the journal there."""
-    entry = {"id": name, "action": "register", "kind": "server", "host": "web1", "owner": "operations"}
+    entry = {"id": name, "action": "register", "kind": "server", "host": name.lower(), "owner": "operations"}
     entry |= {"place": "the lab", "purpose": "tests", "holds": "nothing", "approver": "approver1", "ticket": "AST-1"}
     brought = injected("Kijun ledger", {"url": url, "reports": "/tmp/reports", "authority": authority})
     brought["environment"]["KIJUN_JOURNAL"] = "yes"

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 import sample_accounts as sample
+from ansible_collections.kijun.baseline.plugins.action.accounts_report import enter_run
 from ansible_collections.kijun.baseline.plugins.plugin_utils.accounts.adoption import adoption
 from ansible_collections.kijun.baseline.plugins.plugin_utils.accounts.findings import KINDS, NOTES, SEVERITIES, Finding
 from ansible_collections.kijun.baseline.plugins.plugin_utils.accounts.reconcile import (
@@ -25,6 +26,9 @@ from ansible_collections.kijun.baseline.plugins.plugin_utils.accounts.reconcile 
     to_suspend,
     unreached,
 )
+from ansible_collections.kijun.baseline.plugins.plugin_utils.ledger.engine import Ledger
+from ansible_collections.kijun.baseline.plugins.plugin_utils.ledger.errors import Refused
+from ansible_collections.kijun.baseline.plugins.plugin_utils.ledger.migrate import upgrade
 from ansible_collections.kijun.baseline.plugins.plugin_utils.report import clause_titles
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
@@ -720,3 +724,18 @@ def test_an_adopted_account_agrees_with_its_host() -> None:
     adopted = entry("tanaka", 1, groups=row["groups"], keys=row["ssh_keys"], shell=row["shell"], kind=row["kind"])
     adopted.update(uid=row["uid"], password=row["password"], issued=row["issued"]["web01"], expires=TODAY + 50)
     assert reconcile_host("web01", {"tanaka": adopted}, host).findings == []
+
+
+def test_runs_of_the_same_second_are_all_entered(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path}/ledger.sqlite"
+    upgrade(url)
+    fields: Item = {"hosts": ["a"], "findings": {}, "accounts": 1, "ledger_count": 0, "ledger_head": "00" * 32}
+    run = "2026-11-21T03:00:00Z"
+    with Ledger(url) as ledger:
+        assert enter_run(ledger, run, fields, "operator1") == run
+        # The same twice is one.
+        assert enter_run(ledger, run, fields, "operator1") == run
+        assert enter_run(ledger, run, {**fields, "hosts": ["b"]}, "operator1") == f"{run}-2"
+        with pytest.raises(Refused):
+            enter_run(ledger, "2026-11-21T03:00:01Z", {**fields, "accounts": "many"}, "operator1")
+        assert [state.fields["hosts"] for state in ledger.states("reconciliations")] == [["a"], ["b"]]
