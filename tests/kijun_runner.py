@@ -100,6 +100,7 @@ class Result:
         facts: the fact cache, by host.
         seconds: how long it took.
         stderr: what the worker said beside its stream; empty as a rule.
+        left: files of the job's private data directory that are still on the execution node; a pod is gone as a whole.
     """
 
     rc: int | None
@@ -110,6 +111,7 @@ class Result:
     facts: dict[str, Any]
     seconds: float
     stderr: str
+    left: tuple[str, ...] = ()
 
     @property
     def ok(self) -> bool:
@@ -204,7 +206,8 @@ def run_job(
             wanted = (lambda: _has_begun(said, cancel_at)) if cancel_at else cancel
             _work(job, worker, given, output, other, wanted, kill, timeout)
         seconds = time.monotonic() - started
-        return _process(job, said, processed, seconds, errors.read_text("utf-8", "replace"))
+        left = tuple(str(path.relative_to(worker)) for path in worker.rglob("*") if not path.is_dir())
+        return _process(job, said, processed, seconds, errors.read_text("utf-8", "replace"), left)
 
 
 @dataclass(frozen=True)
@@ -480,7 +483,7 @@ def _stop(job: _Job, process: subprocess.Popen[bytes], kill: bool) -> None:
 # ---- what comes back ----
 
 
-def _process(job: _Job, said: Path, folder: Path, seconds: float, errors: str) -> Result:
+def _process(job: _Job, said: Path, folder: Path, seconds: float, errors: str, left: tuple[str, ...]) -> Result:
     """Read the worker's stream as AWX does."""
     explained = []
 
@@ -513,6 +516,7 @@ def _process(job: _Job, said: Path, folder: Path, seconds: float, errors: str) -
         facts=facts,
         seconds=seconds,
         stderr=errors,
+        left=left,
     )
 
 

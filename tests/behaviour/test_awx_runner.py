@@ -329,6 +329,7 @@ def test_a_change_whose_job_is_cancelled_is_taken_back_by_the_next_job(host: Mac
         half = lambda: host.run("test -s /etc/kijun-half").rc == 0  # noqa: E731
         job = changed(host, folder, seconds=3600, isolation=Place.NODE, cancel=half, timeout=120)
         assert job.status == "canceled", job.stdout + job.stderr
+        assert job.left == (), "keys, passwords and variables stay on no node"
         opened = status(host)["open"]
         assert opened, "nobody has taken it back yet"
         back = of_change("rollback", {"kijun_rollback_change": opened["id"]}, host, folder)
