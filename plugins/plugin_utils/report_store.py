@@ -104,8 +104,8 @@ class Store:
         """Copy files to the store, and read them back.
 
         Args:
-            files: path in the store -> file. The first folder of the path whose name is a run's is its own; whatever
-                is copied to it, is copied now.
+            files: path in the store -> file. The folder of a run, with its sums, is the first one of the path whose
+                name begins with a time.
 
         Returns:
             Where they are: the folders, as rclone calls them.

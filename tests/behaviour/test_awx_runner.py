@@ -94,7 +94,7 @@ def test_the_image_holds_what_the_lock_says_and_nothing_of_this_machine() -> Non
     assert "ansible.posix" in (collections := in_image("ansible-galaxy", "collection", "list"))
     assert "community." not in collections
     assert in_image("id", "-u").strip() == "1000"
-    for program in ("ssh", "ssh-agent", "sshpass", "git", "dumb-init", "ansible-runner"):
+    for program in ("ssh", "ssh-agent", "sshpass", "git", "rclone", "dumb-init", "ansible-runner"):
         assert in_image("sh", "-c", f"command -v {program}")
     # Where the build had its packages from is nobody's business.
     left = "cat /etc/pip.conf; find /mnt /output /wheels -mindepth 1; env | grep -i proxy"

@@ -9,7 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from ansible_collections.kijun.baseline.plugins.plugin_utils.controls import collection_controls
+from ansible_collections.kijun.baseline.plugins.plugin_utils.ledger import migrate
+from ansible_collections.kijun.baseline.plugins.plugin_utils.report_store import configured
 from ansible_collections.kijun.baseline.plugins.plugin_utils.terminals import Rules, judge
+from kijun_hosts import on_controller
+from kijun_store import directory_store
 
 NOW = datetime.datetime(2026, 11, 21, 3, 0, tzinfo=datetime.UTC)
 KNOWN = [f"AUTH-{number:02}" for number in range(10)]
@@ -77,3 +82,35 @@ def test_without_audits_a_registered_one_is_let_in(tmp_path: Path) -> None:
 def test_what_is_no_terminal_or_gone_is_not_told(tmp_path: Path) -> None:
     others = [{**PC, "terminal_address": ""}, {**PC, "status": "disposed"}]
     assert judge(others, [tmp_path], RULES, NOW) == []
+
+
+def test_audits_that_are_in_the_report_store_alone_count(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    environment, far = directory_store(tmp_path)
+    store = configured(environment)
+    assert store is not None
+    url = f"sqlite:///{tmp_path / 'ledger.sqlite'}"
+    migrate.upgrade(url)
+    monkeypatch.setenv("KIJUN_LEDGER_URL", url)
+    monkeypatch.setenv("KIJUN_REPORT_DIR", str(tmp_path / "none"))
+    given = {"owner": "operations", "place": "room 3", "approver": "manager1", "ticket": "AST-1"}
+    entry = {"id": "PC-1", "action": "register", "kind": "pc", "host": "pc1", "terminal_address": "192.0.2.17", **given}
+    assert on_controller("asset_entries", asset_entries=[entry], kijun_actor="operator1").returncode == 0
+    now = datetime.datetime.now(datetime.UTC)
+    run = now.strftime("%Y%m%dT%H%M%SZ-4711")
+    known = [control["id"] for control in collection_controls()]
+    audited(tmp_path / "pod", run, day=now.strftime("%Y-%m-%d"), known=known)
+    record = tmp_path / "pod" / run / "hosts" / "pc1.json"
+    store.keep({f"{run}/hosts/pc1.json": record})
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    told = on_controller("terminals")
+    assert told.returncode == 0, told.stdout
+    assert "192.0.2.17" in told.stdout
+    assert not (tmp_path / "none").exists()
+    # Where they cannot be known, nothing is done.
+    (far / run / "hosts" / "pc1.json").write_text("{}", encoding="utf-8")
+    told = on_controller("terminals")
+    assert told.returncode != 0
+    assert "which terminals may be used cannot be known, so nothing is done: store:kijun/reports/" in " ".join(
+        told.stdout.split()
+    )
