@@ -38,6 +38,7 @@ SHIPPED = (
     "malware/clamd.py",
     "malware_mirror/__init__.py",
     "removable_media/__init__.py",
+    "removable_media/descriptor.py",
 )
 """What runs on the host, below plugins/module_utils."""
 

@@ -22,7 +22,7 @@ class ActionModule(LedgerAction):
         variables = task_vars or {}
         result = super().run(tmp, variables)
         arguments = self.arguments({"hosts": {"type": "list", "elements": "str", "required": True}, **URL_ARGUMENT})
-        allowed: dict[str, list[dict[str, str]]] = {host: [] for host in arguments["hosts"]}
+        allowed: dict[str, list[dict[str, Any]]] = {host: [] for host in arguments["hosts"]}
         if not is_absent(self.url(arguments, variables)):
             today = self.today()
             groups = {name: set(hosts) for name, hosts in variables.get("groups", {}).items()}
@@ -46,7 +46,7 @@ def _is_for(host: str, named: list[str], groups: dict[str, set[str]]) -> bool:
     return not named or host in named or any(host in groups.get(name, ()) for name in named)
 
 
-def _told(medium: dict[str, Any]) -> dict[str, str]:
+def _told(medium: dict[str, Any]) -> dict[str, Any]:
     return {
         "name": medium["id"],
         "vendor_id": medium["vendor_id"],
@@ -54,4 +54,6 @@ def _told(medium: dict[str, Any]) -> dict[str, str]:
         "serial": medium["serial"],
         "person": medium["lent_to"],
         "until": last_day(medium),
+        "confidential": medium["confidential"],
+        "encryption": medium["encryption"],
     }

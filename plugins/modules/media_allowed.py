@@ -47,4 +47,6 @@ media:
         serial: "0375122100009134"
         person: operator1
         until: "2026-11-30"
+        confidential: true
+        encryption: luks
 """

@@ -22,7 +22,8 @@ options:
       - C(register) enters a medium, with C(kind) (C(usb_flash), C(usb_disk), C(memory_card), C(optical), C(tape),
         C(disk) or C(other)), C(owner), C(purpose), C(place) (where it is kept, a place that locks), C(valid_until), for
         USB media C(vendor_id), C(product_id) and C(serial), and where it holds such information C(confidential),
-        C(encryption) (C(luks) or C(device)) and C(key_place) (where the key is kept, another place).
+        C(encryption) (C(luks) or C(device)) and C(key_place) (where the key is kept, another place). One that is locked
+        away instead, and never lent, has C(key_holder), who holds the key of its place.
       - C(change) changes what of that may change.
       - C(lend) gives it out, with C(lent_to), C(lent_for), C(due_on) and C(hosts) (hosts or groups that take it; none
         for any).

@@ -70,7 +70,7 @@ class BookReport:
                 tiles=[(tone if lists[name] else "", name, len(lists[name])) for name, tone in self.lists.items()],
                 notices=[verified(verification)],
                 tables=[
-                    Table(name, self.columns, [[entry[field] for field in names] for entry in lists[name]])
+                    Table(name, self.columns, [[entry.get(field, "") for field in names] for entry in lists[name]])
                     for name in self.lists
                     if lists[name]
                 ],

@@ -44,6 +44,7 @@ _COLUMNS = (
     Column("field_due_on"),
     Column("field_valid_until"),
     Column("field_encryption"),
+    Column("field_key_holder"),
     Column("field_approver"),
     Column("field_reason"),
 )

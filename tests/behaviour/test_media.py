@@ -96,6 +96,19 @@ def test_a_medium_as_an_operator_enters_it(tmp_path: Path) -> None:
     assert "USB-1,disposed,usb_flash,0951" in (tmp_path / "media" / "media.csv").read_text(encoding="utf-8-sig")
 
 
+@pytest.mark.control("MED-05")
+def test_confidential_media_are_encrypted_or_locked_away(tmp_path: Path) -> None:
+    plain = {**STICK, "encryption": "none", "key_place": ""}
+    assert "encrypted, or locked away: by whom, says key_holder (clause SM-4.6.2-1)" in enter(plain)
+    assert enter({**plain, "key_holder": "manager2"}) == ""
+    assert "is encrypted before it is lent (clause SM-4.6.2-1)" in enter(LEND)
+    settings = {"media_directory": str(tmp_path / "media"), "media_language": "en"}
+    assert on_controller("media_report", **settings).returncode == 0
+    with (tmp_path / "media" / "media.csv").open(encoding="utf-8-sig", newline="") as file:
+        (row,) = csv.DictReader(file)
+    assert (row["Kept at"], row["Key of the place held by"]) == ("cabinet 2", "manager2")
+
+
 def test_what_a_form_asks_for_is_text_and_stays_text(tmp_path: Path) -> None:
     # As AWX hands on what somebody typed: one text, marked as unsafe.
     typed = yaml.safe_dump([{**STICK, "purpose": '{{ 7 * 7 }} of "it\'s"'}], allow_unicode=True)

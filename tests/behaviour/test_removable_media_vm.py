@@ -17,12 +17,17 @@ from kijun_vm import VirtualMachine, lab, plug_stick, unplug_stick
 
 Verdicts = Callable[..., dict[str, str]]
 
-AUDITED = "RMED-01,RMED-02,RMED-03"
+AUDITED = "RMED-01,RMED-02,RMED-03,RMED-04"
+MANAGED = ("-e", "removable_media_managed=true")
 
 DAY = datetime.datetime.now().astimezone().date()
 LAST = (DAY + datetime.timedelta(days=7)).isoformat()
-LENT, OTHERS, UNLENT = "SN-LENT-1", "SN-OTHER-1", "SN-NOBODY"
+LENT, OTHERS, UNLENT, SECRET = "SN-LENT-1", "SN-OTHER-1", "SN-NOBODY", "SN-SECRET-1"
 PLACE = "/media/kijun/USB-1"
+SAFE = "/media/kijun/USB-3"
+OPEN = "/dev/mapper/kijun-media-sda"
+# It is made on the machine: what this test runs there is in its log.
+PASSPHRASE = "/run/passphrase"
 
 # The test file of the antimalware vendors, known by its hash alone, to a clamd that has nothing else.
 EICAR = "275a021bbfb6489e54d471899f7db9d1663fc695ec2fe2a2c4538aabf651fd0f:68:Eicar-Test-Signature:73"
@@ -76,6 +81,30 @@ def stick(machine: VirtualMachine, content: str) -> None:
     )
 
 
+def luks_stick(machine: VirtualMachine, content: str) -> None:
+    """Make a stick that is a LUKS volume; what is written to the working directory is on it."""
+    quick = "--pbkdf pbkdf2 --pbkdf-force-iterations 1000"
+    machine.ok(
+        f"rm -f /root/stick.img; truncate -s 32M /root/stick.img && cd / && umask 77"
+        f" && {{ [ -s {PASSPHRASE} ] || head -c 15 /dev/urandom | base64 | tr -d '\\n' > {PASSPHRASE}; }}"
+        f" && cryptsetup luksFormat -q --type luks2 {quick} /root/stick.img {PASSPHRASE}"
+        f" && cryptsetup open --key-file {PASSPHRASE} /root/stick.img build && mkfs.vfat /dev/mapper/build >/dev/null"
+        f" && mount /dev/mapper/build /mnt && cd /mnt && {{ {content} ; }}; cd / && umount /mnt"
+        " && cryptsetup close build"
+    )
+
+
+def unlock(machine: VirtualMachine, given: str = PASSPHRASE, user: str = "operator1") -> tuple[int, str]:
+    """Have somebody unlock the stick; the exit status, and what they are told."""
+    done = machine.run(f"runuser -u {user} -- kijun-media-unlock USB-3 <{given}")
+    return done.rc, done.stdout + done.stderr
+
+
+def closed(machine: VirtualMachine) -> bool:
+    """Whether nothing of the stick is open or mounted, within half a minute."""
+    return wait_for(lambda: machine.run(f"[ -e {OPEN} ] || findmnt {SAFE}").rc != 0, 30)
+
+
 def plug(machine: VirtualMachine, serial: str, name: str = "Stick") -> None:
     """Put the stick in, as one of that serial."""
     machine.ok("journalctl --rotate >/dev/null")
@@ -97,14 +126,14 @@ def waited(machine: VirtualMachine, event: str, **about: str) -> dict[str, Any]:
     return told(machine, event, **about)[-1]
 
 
-def entered(medium: str, serial: str, **lent: Any) -> list[dict[str, Any]]:
-    """What enters a stick and lends it."""
+def entered(medium: str, serial: str, known: dict[str, Any] | None = None, **lent: Any) -> list[dict[str, Any]]:
+    """What enters a stick, with what else is known of it, and lends it."""
     by = {"requester": "operator1", "approver": "manager1", "ticket": "MED-1"}
     about = {"kind": "usb_flash", "vendor_id": "0951", "product_id": "1666", "owner": "operations", "purpose": "logs"}
     where = {"place": "cabinet 2", "valid_until": LAST}
     lending = {"lent_to": "operator1", "lent_for": "logs", "due_on": LAST, **lent}
     return [
-        {"id": medium, "action": "register", "serial": serial, **about, **where, **by},
+        {"id": medium, "action": "register", "serial": serial, **about, **where, **by, **(known or {})},
         {"id": medium, "action": "lend", **lending, **by},
     ]
 
@@ -123,7 +152,8 @@ def machine(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
         patch.setenv("KIJUN_LEDGER_URL", url)
         migrate.upgrade(url)
         others = entered("USB-2", OTHERS, hosts=["server12"])
-        done = on_controller("media_entries", media_entries=entered("USB-1", LENT) + others)
+        secret = entered("USB-3", SECRET, {"confidential": True, "encryption": "luks", "key_place": "safe 1"})
+        done = on_controller("media_entries", media_entries=entered("USB-1", LENT) + others + secret)
         assert done.returncode == 0, done.stdout
         applied(found)
         yield found
@@ -132,7 +162,7 @@ def machine(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
 
 def applied(machine: VirtualMachine, *arguments: str) -> subprocess.CompletedProcess[str]:
     """Apply the role."""
-    done = machine.playbook("removable_media", "-e", "removable_media_managed=true", *arguments)
+    done = machine.playbook("removable_media", *MANAGED, *arguments)
     assert done.returncode == 0, done.stdout + done.stderr
     return done
 
@@ -244,20 +274,119 @@ def test_a_medium_whose_time_is_over_is_taken_no_more(machine: VirtualMachine) -
         machine.ok(f"cp -p /root/settings {settings}; systemctl start kijun-media-expire.service")
 
 
+@pytest.mark.control("RMED-04")
+def test_what_must_be_encrypted_and_is_not_is_refused_and_stands_in_the_audit(
+    machine: VirtualMachine, verdicts: Verdicts
+) -> None:
+    stick(machine, "echo text > readme.txt")
+    plug(machine, SECRET)
+    reason = "it is not encrypted: the book records it as a LUKS volume (clause SM-4.6.2-1)"
+    assert waited(machine, "refused", medium="USB-3")["reason"] == reason
+    assert machine.run("findmnt -l | grep /dev/sd").rc != 0
+    unplug_stick(machine)
+    assert verdicts(*MANAGED)["RMED-04"] == "fail"
+    luks_stick(machine, "echo text > readme.txt")
+    plug(machine, SECRET)
+    waited(machine, "locked", medium="USB-3")
+    assert unlock(machine)[0] == 0
+    assert verdicts(*MANAGED)["RMED-04"] == "pass"
+
+
+@pytest.mark.control("RMED-03")
+@pytest.mark.control("RMED-04")
+def test_an_encrypted_stick_is_opened_by_its_holder_scanned_used_and_closed(machine: VirtualMachine) -> None:
+    luks_stick(machine, "echo text > readme.txt")
+    plug(machine, SECRET)
+    waited(machine, "locked", medium="USB-3")
+    machine.ok("printf wrong >/run/wrong; : >/run/nothing")
+    assert unlock(machine, "/run/nothing")[0] == 2
+    assert unlock(machine, user="nobody") == (2, "no medium waits for a passphrase of yours\n")
+    assert unlock(machine, "/run/wrong") == (1, "USB-3 is refused: wrong passphrase\n")
+    assert waited(machine, "refused", reason="wrong passphrase")["tried_by"] == "operator1"
+    assert machine.run(f"[ -e {OPEN} ]").rc != 0
+    assert unlock(machine) == (0, f"USB-3 can be used: {SAFE}\n")
+    mounted = waited(machine, "mounted", medium="USB-3")
+    assert (mounted["place"], mounted["unlocked_by"], mounted["files"]["count"]) == (SAFE, "operator1", 1)
+    assert told(machine, "scanned", medium="USB-3")[0]["files"] == 1
+    assert machine.ok(f"findmnt -no SOURCE {SAFE}").strip() == OPEN
+    assert "crypt" in machine.ok("dmsetup table kijun-media-sda")
+    machine.ok(f"runuser -u operator1 -- sh -c 'cd {SAFE} && grep -q text readme.txt && echo secret-text > new.txt'")
+    assert machine.run(f"runuser -u nobody -- cat {SAFE}/readme.txt").rc != 0
+    assert waited(machine, "used", medium="USB-3")["added"]["names"] == ["new.txt"]
+    machine.ok("systemctl stop kijun-media-use@sda.service")
+    assert closed(machine)
+    waited(machine, "unmounted", medium="USB-3")
+    unplug_stick(machine)
+    machine.ok(f"cryptsetup open --key-file {PASSPHRASE} /root/stick.img build && mount -o ro /dev/mapper/build /mnt")
+    machine.ok("grep -q secret-text /mnt/new.txt; e=$?; umount /mnt; cryptsetup close build; exit $e")
+    assert machine.run("grep -q secret-text /root/stick.img").rc != 0
+    assert machine.run(f"journalctl --no-pager | grep -qF -f {PASSPHRASE}").rc != 0
+
+
+@pytest.mark.control("RMED-03")
+@pytest.mark.control("RMED-04")
+def test_what_is_infected_within_an_encrypted_stick_is_not_mounted(machine: VirtualMachine) -> None:
+    luks_stick(machine, f"printf %s%s '{PIECES[0]}' '{PIECES[1]}' > run.com")
+    plug(machine, SECRET)
+    waited(machine, "locked", medium="USB-3")
+    status, words = unlock(machine)
+    assert (status, "USB-3 is refused: run.com is infected: Eicar-Test-Signature" in words) == (1, True)
+    assert "run.com is infected" in waited(machine, "refused", medium="USB-3")["reason"]
+    assert closed(machine)
+
+
+@pytest.mark.control("RMED-04")
+def test_an_encrypted_stick_is_closed_however_its_use_ends(machine: VirtualMachine) -> None:
+    luks_stick(machine, "echo text > readme.txt")
+
+    def opened() -> None:
+        machine.run("journalctl --rotate; journalctl --vacuum-time=1s")
+        plug(machine, SECRET)
+        waited(machine, "locked", medium="USB-3")
+        assert unlock(machine)[0] == 0
+
+    # Pulled out while a file is open: nothing can be read any more, and all is gone when the file is closed.
+    opened()
+    machine.ok(f"systemd-run -q --unit=reader sh -c 'exec 3<{SAFE}/readme.txt; sleep 600'; sleep 1")
+    unplug_stick(machine)
+    assert wait_for(lambda: "crypt" not in machine.run("dmsetup table").stdout, 60), machine.ok("dmsetup table")
+    machine.ok("systemctl stop reader")
+    assert closed(machine)
+    # The program is killed.
+    opened()
+    machine.ok("systemctl kill -s KILL kijun-media-use@sda.service")
+    assert closed(machine)
+    unplug_stick(machine)
+    # Who opened it logs out.
+    login = "systemd-run -q --unit=login --uid=operator1 -p PAMName=login -p WorkingDirectory=/"
+    login += " -E XDG_SESSION_CLASS=user -E XDG_SESSION_TYPE=tty sleep 600"
+    machine.ok(f"{login}; sleep 2; grep -lx UID=$(id -u operator1) /run/systemd/sessions/*[0-9] | xargs grep -x CLASS=user")
+    opened()
+    machine.ok("systemctl stop login")
+    waited(machine, "unmounted", medium="USB-3")
+    assert closed(machine)
+
+
 @pytest.mark.control("RMED-01")
 @pytest.mark.control("RMED-02")
 @pytest.mark.control("RMED-03")
+@pytest.mark.control("RMED-04")
 def test_the_audit_notices_what_was_undone(machine: VirtualMachine, verdicts: Verdicts) -> None:
     assert "changed=0" in applied(machine, "--diff").stdout
-    managed = ("-e", "removable_media_managed=true")
-    good = verdicts(*managed)
-    assert set(good) >= {"RMED-01", "RMED-02", "RMED-03"}
+    good = verdicts(*MANAGED)
+    assert set(good) >= set(AUDITED.split(","))
     assert {good[control] for control in AUDITED.split(",")} == {"pass"}, good
     machine.ok("usbguard append-rule 'allow with-interface one-of { 08:*:* }'")
     machine.ok("systemctl disable --now kijun-media-watch.service && rm /etc/udev/rules.d/61-kijun-media.rules")
-    bad = verdicts(*managed)
+    luks_stick(machine, "echo text > readme.txt")
+    plug_stick(machine, "/root/stick.img", SECRET, controller="dummy_udc.1")
+    assert wait_for(lambda: machine.run("[ -b /dev/sda ]").rc == 0, 60)
+    machine.ok(f"cryptsetup open --key-file {PASSPHRASE} /dev/sda by-hand")
+    bad = verdicts(*MANAGED)
     assert {bad[control] for control in AUDITED.split(",")} == {"fail"}, bad
+    machine.ok("cryptsetup close by-hand")
+    unplug_stick(machine)
     applied(machine)
     machine.ok("systemctl restart usbguard.service")
-    again = verdicts(*managed)
+    again = verdicts(*MANAGED)
     assert {again[control] for control in AUDITED.split(",")} == {"pass"}, again

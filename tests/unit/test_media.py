@@ -111,6 +111,19 @@ def test_a_list_that_is_run_again_changes_nothing_and_the_next_lending_is_anothe
     )
 
 
+def test_what_is_locked_away_need_not_be_encrypted_and_is_never_lent(ledger: Ledger) -> None:
+    tape = {**STICK, "kind": "tape", "confidential": True, "key_holder": "manager1"}
+    assert put(ledger, "register", tape)["key_holder"] == "manager1"
+    with pytest.raises(Refused, match=r"by whom, says key_holder .*SM-4\.6\.2-1"):
+        put(ledger, "change", {"key_holder": ""})
+    with pytest.raises(Refused, match="is encrypted before it is lent"):
+        put(ledger, "lend", LENT)
+    put(ledger, "change", {"encryption": "luks", "key_place": "safe 1"})
+    put(ledger, "lend", LENT)
+    with pytest.raises(Refused, match="is encrypted before it is lent"):
+        put(ledger, "change", {"encryption": "none", "key_place": ""})
+
+
 @pytest.mark.parametrize(
     ("action", "payload", "given", "message"),
     [
@@ -119,7 +132,18 @@ def test_a_list_that_is_run_again_changes_nothing_and_the_next_lending_is_anothe
         ("register", {**STICK, "serial": "\x1b[2J"}, {}, "serial .*String should match pattern"),
         ("register", {**STICK, "vendor_id": "951"}, {}, "vendor_id '951': String should match pattern"),
         ("register", {**STICK, "valid_until": "2026-11-20"}, {}, "valid_until '2026-11-20': is over already"),
-        ("register", {**SECRET, "encryption": "none"}, {}, "confidential information is encrypted .*SM-4.6.2-1"),
+        (
+            "register",
+            {**SECRET, "encryption": "none"},
+            {},
+            "encrypted, or locked away: by whom, says key_holder .*SM-4.6.2-1",
+        ),
+        (
+            "lend",
+            LENT,
+            {"first": {**SECRET, "encryption": "none", "key_place": "", "key_holder": "manager1"}},
+            "is encrypted before it is lent .*SM-4.6.2-1",
+        ),
         ("register", {**SECRET, "key_place": ""}, {}, "needs key_place: where its key is kept .*SM-4.6.2-2"),
         ("register", {**SECRET, "key_place": "Cabinet 2"}, {}, "must not be where the medium itself is kept"),
         ("register", STICK, {"approver": "operator3"}, "nobody approves what they themselves asked for"),
@@ -147,8 +171,9 @@ def test_what_is_not_right_is_refused(
     ledger: Ledger, action: str, payload: dict[str, Any], given: dict[str, Any], message: str
 ) -> None:
     context = MediaContext(frozenset({"pc17"}), ("manager1", "manager2"), committee=("manager1",))
+    first = given.pop("first", STICK)
     if action != "register":
-        put(ledger, "register", STICK)
+        put(ledger, "register", first)
     before = ledger.checkpoint("media").head
     with pytest.raises(Refused, match=message):
         put(ledger, action, payload, context=context, **given)

@@ -16,6 +16,7 @@ from ansible_collections.kijun.baseline.plugins.module_utils.removable_media imp
     SettingsWrong,
     described,
     event,
+    must_be_encrypted,
     present_rules,
     rules,
     settings_of,
@@ -29,6 +30,8 @@ STICK = {
     "serial": "SN1",
     "person": "operator1",
     "until": "2026-11-28",
+    "confidential": False,
+    "encryption": "none",
 }
 ALLOWED = 'allow id 0951:1666 serial "SN1" with-interface match-all { 08:*:* }'
 STORAGE = "block with-interface one-of { 08:*:* 06:*:* }"
@@ -36,7 +39,7 @@ KEYBOARD = 'allow id 046d:c31c serial "" name "Keyboard" hash "aB+/=" with-inter
 
 
 def settings(**other: Any) -> Settings:
-    given = {"media": [STICK], "interfaces": ["03:*:*", "09:*:*"], "one_keyboard": True, **other}
+    given = {"media": [STICK], "interfaces": ["03:*:*", "09:*:*"], "one_keyboard": True, "encryption": "all", **other}
     return settings_of(json.dumps(given))
 
 
@@ -63,6 +66,9 @@ def test_a_medium_is_taken_until_its_last_day() -> None:
         {"media": [{**STICK, "vendor_id": "*"}]},
         {"media": [{**STICK, "until": "tomorrow"}]},
         {"media": [{**STICK, "more": 1}]},
+        {"media": [{**STICK, "encryption": "rot13"}]},
+        {"media": [{**STICK, "confidential": "no"}]},
+        {"encryption": "some"},
         {"media": 5},
         {"interfaces": ["*:*:*"]},
         {"interfaces": ["03:*:* }\nallow"]},
@@ -71,6 +77,24 @@ def test_a_medium_is_taken_until_its_last_day() -> None:
 def test_what_is_no_setting_writes_no_rule(wrong: dict[str, Any]) -> None:
     with pytest.raises(SettingsWrong, match=r"removable-media\.json"):
         settings(**wrong)
+
+
+@pytest.mark.parametrize(
+    ("encryption", "confidential", "demand", "words"),
+    [
+        ("luks", False, "none", "the book records it"),
+        ("none", True, "confidential", "it is for confidential information"),
+        ("none", False, "confidential", ""),
+        ("none", False, "all", "every medium must be"),
+        ("none", True, "none", ""),
+        ("device", True, "all", ""),
+    ],
+)
+def test_which_media_must_be_encrypted(encryption: str, confidential: bool, demand: str, words: str) -> None:
+    medium = Medium(**{**STICK, "encryption": encryption, "confidential": confidential})
+    why = must_be_encrypted(medium, demand)
+    assert why.startswith(words)
+    assert bool(why) == bool(words)
 
 
 def test_without_settings_nobody_loses_a_keyboard_and_no_medium_is_taken() -> None:

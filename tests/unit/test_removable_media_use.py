@@ -11,7 +11,7 @@ import pytest
 from ansible_collections.kijun.baseline.plugins.module_utils import removable_media
 from ansible_collections.kijun.baseline.plugins.module_utils.removable_media import use
 
-MEDIUM = removable_media.Medium("USB-1", "0951", "1666", "SN1", "operator1", "2026-12-01")
+MEDIUM = removable_media.Medium("USB-1", "0951", "1666", "SN1", "operator1", "2026-12-01", False, "none")
 
 
 class Scanner:
@@ -41,6 +41,16 @@ def test_every_file_is_scanned_and_no_link_followed(tmp_path: Path) -> None:
     with pytest.raises(use.Refused) as refused:
         use.scan(str(tmp_path), scanner, 100)
     assert str(refused.value) == "a/x\\n\\x1b[31m is infected: Test"
+
+
+def test_a_scanner_that_goes_away_makes_nothing_clean(tmp_path: Path) -> None:
+    class Away(Scanner):
+        def scan(self, file: int) -> str | None:
+            raise RuntimeError("clamd does not answer")
+
+    (tmp_path / "one").write_text("good")
+    with pytest.raises(use.Refused, match="not all of it could be scanned: clamd does not answer"):
+        use.scan(str(tmp_path), Away(), 100)
 
 
 def test_what_the_scanner_would_not_look_into_is_refused(tmp_path: Path) -> None:
@@ -107,7 +117,8 @@ def test_the_program_takes_no_odd_device() -> None:
 
 @pytest.mark.parametrize("serial", ['S" } allow #', "S N", "", "S\\", "S\n"])
 def test_no_serial_writes_a_rule(serial: str) -> None:
-    text = json.dumps({"media": [MEDIUM._replace(serial=serial)._asdict()], "interfaces": [], "one_keyboard": True})
+    media = [MEDIUM._replace(serial=serial)._asdict()]
+    text = json.dumps({"media": media, "interfaces": [], "one_keyboard": True, "encryption": "none"})
     with pytest.raises(removable_media.SettingsWrong):
         removable_media.settings_of(text)
 

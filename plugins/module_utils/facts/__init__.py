@@ -298,6 +298,9 @@ FACTS: dict[str, Fact] = {
             "one_keyboard": "whether a second keyboard is refused",
             "media": "names of the media that the host takes",
             "unscanned": "where USB file systems are mounted that were not scanned before",
+            "encryption": "which media must be encrypted beside those that the book records as LUKS volumes",
+            "plaintext": "media that must be encrypted and are not: refused for it, or mounted",
+            "left_open": "open LUKS volumes of USB devices that the role did not open, or whose device went",
         },
     ),
     "mail": Fact(

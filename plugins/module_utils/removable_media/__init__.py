@@ -31,6 +31,23 @@ HIDDEN = "/run/kijun-media"
 
 PLACE = "/media/kijun"
 
+UNLOCK = "/run/kijun-media-unlock"
+"""Where encrypted media wait for their passphrase, a socket each."""
+
+LONGEST_PASSPHRASE = 8192
+
+MAPPINGS = "kijun-media-"
+"""How the names of their open sides begin; the device's name in the kernel follows."""
+
+PLAINTEXT = "/var/lib/kijun/media-plaintext"
+"""Notes of media that must be encrypted and were found not to be, a file each, until they are or go back."""
+
+ENCRYPTIONS = ("none", "luks", "device")
+"""What the book says of a medium: nothing, a LUKS volume, or a medium that encrypts by itself."""
+
+DEMANDS = ("confidential", "all", "none")
+"""Which media must be encrypted beside those that the book records as LUKS volumes."""
+
 STORAGE = "08:*:* 06:*:*"
 """Mass storage; and cameras and telephones (PTP, MTP), by which data come and go as well: class codes of usb.org."""
 KEYBOARDS = "03:00:01 03:01:01"
@@ -53,6 +70,8 @@ class Medium(NamedTuple):
         vendor_id, product_id, serial: of its USB descriptor.
         person: who has it.
         until: the last day, ISO 8601.
+        confidential: whether confidential information may be on it.
+        encryption: one of `ENCRYPTIONS`.
     """
 
     name: str
@@ -61,6 +80,8 @@ class Medium(NamedTuple):
     serial: str
     person: str
     until: str
+    confidential: bool
+    encryption: str
 
 
 class Settings(NamedTuple):
@@ -70,18 +91,20 @@ class Settings(NamedTuple):
         media: those that are lent for this host.
         interfaces: kinds of interfaces, ``class:subclass:protocol``, that other devices may have.
         one_keyboard: refuse a second keyboard while there is one.
+        encryption: one of `DEMANDS`.
     """
 
     media: list[Medium]
     interfaces: list[str]
     one_keyboard: bool
+    encryption: str
 
 
 def settings_of(text: str) -> Settings:
     """The settings of a file.
 
     Args:
-        text: JSON: ``media`` (objects of `Medium`), ``interfaces``, ``one_keyboard``.
+        text: JSON: ``media`` (objects of `Medium`), ``interfaces``, ``one_keyboard``, ``encryption``.
 
     Raises:
         SettingsWrong: it is not of that form.
@@ -89,13 +112,17 @@ def settings_of(text: str) -> Settings:
     try:
         found = json.loads(text)
         media = [Medium(**one) for one in found["media"]]
-        settings = Settings(media, list(found["interfaces"]), bool(found["one_keyboard"]))
+        settings = Settings(media, list(found["interfaces"]), bool(found["one_keyboard"]), found["encryption"])
+        if settings.encryption not in DEMANDS:
+            raise SettingsWrong("%s: encryption %r is none of %s" % (SETTINGS, settings.encryption, ", ".join(DEMANDS)))
         for one in media:
             datetime.date.fromisoformat(one.until)
             if not (IDENTIFIER.fullmatch(one.vendor_id) and IDENTIFIER.fullmatch(one.product_id)):
                 raise SettingsWrong("%s: medium %s has no USB ids" % (SETTINGS, one.name))
             if not SERIAL.fullmatch(one.serial):
                 raise SettingsWrong("%s: medium %s has a serial that no rule may hold" % (SETTINGS, one.name))
+            if one.encryption not in ENCRYPTIONS or not isinstance(one.confidential, bool):
+                raise SettingsWrong("%s: medium %s does not say how it is encrypted" % (SETTINGS, one.name))
         for interface in settings.interfaces:
             if not INTERFACE.fullmatch(interface):
                 raise SettingsWrong("%s: %r is no kind of interface" % (SETTINGS, interface))
@@ -104,8 +131,25 @@ def settings_of(text: str) -> Settings:
     return settings
 
 
-NOTHING = Settings([], ["03:*:*", "09:*:*"], False)
+NOTHING = Settings([], ["03:*:*", "09:*:*"], False, "all")
 """What holds where settings cannot be read: no media, and nobody loses a keyboard."""
+
+
+def must_be_encrypted(medium: Medium, demand: str) -> str:
+    """Why a medium must be a LUKS volume; empty where it need not be one.
+
+    Args:
+        medium: it. Of one that encrypts by itself nothing shows at a host.
+        demand: which must be, one of `DEMANDS`.
+    """
+    if medium.encryption == "luks":
+        return "the book records it as a LUKS volume"
+    if medium.encryption == "none" and demand == "all":
+        return "every medium must be (removable_media_encryption)"
+    if medium.encryption == "none" and demand == "confidential" and medium.confidential:
+        return "it is for confidential information"
+    return ""
+
 
 CARRIES = re.compile(r"\b0[68]:[0-9a-f]{2}:[0-9a-f]{2}\b")
 """An interface by which data come and go, see `STORAGE`."""

@@ -9,17 +9,30 @@ from __future__ import annotations
 import contextlib
 import datetime
 import fcntl
+import json
 import os
 import pwd
 import re
 import signal
+import socket
 import stat
 import subprocess
 import time
 from collections.abc import Iterator
 from typing import Any, NamedTuple, Protocol
 
-from . import HIDDEN, PLACE, Medium, SettingsWrong, person_at_the_seat, read_settings, tell
+from . import (
+    HIDDEN,
+    PLACE,
+    PLAINTEXT,
+    Medium,
+    SettingsWrong,
+    luks,
+    must_be_encrypted,
+    person_at_the_seat,
+    read_settings,
+    tell,
+)
 from .descriptor import Descriptor, usb_descriptor
 
 NAMED = 100
@@ -41,9 +54,16 @@ LARGEST = 100 << 20
 
 SAFE = "nosuid,nodev,noexec"
 
+TRIES = 5
+"""Wrong passphrases after which a medium has to be plugged in anew."""
+
 
 class Refused(Exception):
     """A medium is not mounted; the text says why."""
+
+
+class Ended(Exception):
+    """The medium went, or the service was stopped, while a passphrase was waited for."""
 
 
 class Scanner(Protocol):
@@ -165,7 +185,9 @@ def scan(folder: str, scanner: Scanner, largest: int) -> tuple[int, int]:
                 raise Refused("%s is infected: %s" % (shown, found))
             count += 1
             total += info.st_size
-    except OSError as error:
+    except Refused:
+        raise
+    except Exception as error:  # of the medium's files, or of a scanner that goes away, which has errors of its own
         raise Refused("not all of it could be scanned: %s" % error) from None
     return count, total
 
@@ -184,6 +206,25 @@ def largest_scanned(path: str = CLAMD) -> int:
     return int(found.group(1)) << {"": 0, "k": 10, "m": 20}[found.group(2).lower()] if found else LARGEST
 
 
+def note_plaintext(name: str, about: dict[str, Any] | None, folder: str = PLAINTEXT) -> None:
+    """Keep a note that a medium is not encrypted and must be, for the audit; or take it away.
+
+    Args:
+        name: the medium's, as a file may be called.
+        about: what is noted; None where the medium turned out to be encrypted.
+        folder: where the notes are.
+    """
+    path = os.path.join(folder, name)
+    if about is None:
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(path)
+        return
+    os.makedirs(folder, mode=0o755, exist_ok=True)
+    with open(path + ".part", "w", encoding="utf-8") as file:
+        json.dump(about, file, sort_keys=True)
+    os.replace(path + ".part", path)
+
+
 class Use:
     """The use of one block device, from its appearance to its end.
 
@@ -199,6 +240,8 @@ class Use:
         self.claim = -1
         self.about: dict[str, Any] = {"device": kernel_name}
         self.ended = False
+        self.person_waits: socket.socket | None = None
+        self.opener: int | None = None
 
     def run(self) -> int:
         """Scan it, mount it, watch it until it goes, or until the service is stopped.
@@ -209,10 +252,15 @@ class Use:
         signal.signal(signal.SIGTERM, self._end)
         try:
             before = self._mounted()
+        except Ended:
+            return 0
         except (Refused, SettingsWrong) as refusal:
             self._unmount(self.hidden)
+            luks.close(luks.mapping(self.kernel_name))
             tell({"event": "refused", "reason": str(refusal), "person": person_at_the_seat(), **self.about})
+            _answer(self.person_waits, refused=str(refusal))
             return 1
+        _answer(self.person_waits, place=self.place)
         after = before
         while not self.ended:
             # Longer where a look takes long: a tenth of the time at most.
@@ -221,8 +269,11 @@ class Use:
             until = time.monotonic() + max(LOOKED, 10 * (time.monotonic() - started))
             while not self.ended and time.monotonic() < until:
                 time.sleep(0.2)
+            if self.opener is not None and not luks.has_session(self.opener):
+                self.ended = True
         last = self._looked(after)
         self._unmount(self.place)
+        luks.close(luks.mapping(self.kernel_name))
         with contextlib.suppress(OSError):
             os.rmdir(self.place)
         tell({"event": "unmounted", **self.about, "files": named(list(last)), "in_all": differing(before, last)})
@@ -252,6 +303,7 @@ class Use:
             Its files.
 
         Raises:
+            Ended: it went before it was unlocked.
             Refused: it may not be used, or is not clean, or is no file system that is taken.
             SettingsWrong: the host has no settings.
         """
@@ -271,7 +323,11 @@ class Use:
         place = os.path.join(PLACE, folder_name(medium, self.kernel_name))
         os.makedirs(HIDDEN, mode=0o700, exist_ok=True)
         self._claim(os.path.join(HIDDEN, os.path.basename(place) + ".lock"))
-        kind = self._kind()
+        device = self._readable("/dev/%s" % self.kernel_name, medium, settings.encryption)
+        kind = self._kind(device)
+        if kind not in FILE_SYSTEMS:
+            allowed = ", ".join(sorted(FILE_SYSTEMS))
+            raise Refused("its file system is %s; it must be one of %s" % (ascii(kind)[1:-1] or "unknown", allowed))
         options = [SAFE, FILE_SYSTEMS[kind]]
         if kind in OWNED:
             options.append(_owner(medium.person))
@@ -279,7 +335,7 @@ class Use:
             os.makedirs(folder, mode=mode, exist_ok=True)
         # From here to its use it is one file system in the kernel: what was scanned is what is cached.
         joined = ",".join(one for one in options if one)
-        self._mount("-t", kind, "-o", "ro,%s" % joined, "/dev/%s" % self.kernel_name, self.hidden)
+        self._mount("-t", kind, "-o", "ro,%s" % joined, device, self.hidden)
         started = time.monotonic()
         count, total = scan(self.hidden, self.scanner, largest_scanned())
         seconds = round(time.monotonic() - started, 1)
@@ -313,14 +369,73 @@ class Use:
             reason = "a medium of that name is in use already: a second one says that it is the same"
             raise Refused(reason) from None
 
-    def _kind(self) -> str:
-        """The file system, as blkid(8) finds it."""
-        words = ["blkid", "-p", "-o", "value", "-s", "TYPE", "/dev/%s" % self.kernel_name]
-        kind = subprocess.run(words, check=False, capture_output=True, text=True, timeout=60).stdout.strip()
-        if kind not in FILE_SYSTEMS:
-            allowed = ", ".join(sorted(FILE_SYSTEMS))
-            raise Refused("its file system is %s; it must be one of %s" % (ascii(kind)[1:-1] or "unknown", allowed))
-        return kind
+    def _readable(self, device: str, medium: Medium, demand: str) -> str:
+        """The device that a file system is read from: the medium's own, or the open side of its LUKS volume.
+
+        Args:
+            device: the medium's.
+            medium: it.
+            demand: which media must be encrypted.
+
+        Raises:
+            Ended: it went before it was unlocked.
+            Refused: it must be encrypted and is not, or it cannot be unlocked.
+        """
+        name = folder_name(medium, self.kernel_name)
+        if self._kind(device) == luks.KIND:
+            device = self._unlocked(device, name, medium.person)
+            note_plaintext(name, None)
+        else:
+            why = must_be_encrypted(medium, demand)
+            if why:
+                day = datetime.date.today().isoformat()
+                note_plaintext(name, {"day": day, "person": person_at_the_seat(), **self.about})
+                raise Refused("it is not encrypted: %s (clause SM-4.6.2-1)" % why)
+        return device
+
+    def _unlocked(self, device: str, name: str, person: str) -> str:
+        """Wait for a passphrase that opens the LUKS volume.
+
+        Args:
+            device: the volume.
+            name: the medium's, as a file may be called.
+            person: who has it.
+
+        Raises:
+            Ended: it went meanwhile.
+            Refused: it cannot be opened.
+        """
+        tell({"event": "locked", **self.about})
+        wrong = 0
+        with luks.Window(name, _uid(person)) as window:
+            while not self.ended:
+                asked = window.asked()
+                if asked is None:
+                    continue
+                self.person_waits = asked.connection
+                try:
+                    opened = luks.opened(device, luks.mapping(self.kernel_name), asked.passphrase)
+                except luks.WrongPassphrase:
+                    wrong += 1
+                    if wrong == TRIES:
+                        raise Refused("%d wrong passphrases: it has to be plugged in anew" % TRIES) from None
+                    reason = "wrong passphrase"
+                    tell({"event": "refused", "reason": reason, "tried_by": _login(asked.uid), **self.about})
+                    _answer(asked.connection, refused=reason)
+                    continue
+                except luks.NotOpened as error:
+                    raise Refused(str(error)) from None
+                self.about["unlocked_by"] = _login(asked.uid)
+                self.opener = asked.uid if luks.has_session(asked.uid) else None
+                tell({"event": "unlocked", **self.about})
+                return opened
+        raise Ended
+
+    @staticmethod
+    def _kind(device: str) -> str:
+        """What is on a device, as blkid(8) finds it; empty where it is not sure."""
+        words = ["blkid", "-p", "-o", "value", "-s", "TYPE", device]
+        return subprocess.run(words, check=False, capture_output=True, text=True, timeout=60).stdout.strip()
 
     def _mount(self, *words: str) -> None:
         done = subprocess.run(["mount", *words], check=False, capture_output=True, text=True, timeout=120)
@@ -341,13 +456,40 @@ def _owner(person: str) -> str:
     return "uid=%d,gid=%d,umask=0077" % (account.pw_uid, account.pw_gid)
 
 
+def _uid(person: str) -> int:
+    """Whose passphrases are taken: a person's; root's alone where there is no such account here."""
+    try:
+        return pwd.getpwnam(person).pw_uid
+    except (KeyError, ValueError):
+        return 0
+
+
+def _login(uid: int) -> str:
+    """A login name."""
+    try:
+        return pwd.getpwuid(uid).pw_name
+    except KeyError:
+        return "uid %d" % uid
+
+
+def _answer(connection: socket.socket | None, **about: str) -> None:
+    """Tell whoever sent a passphrase what became of it; they may have gone."""
+    if connection is not None:
+        with contextlib.suppress(OSError):
+            connection.sendall(json.dumps(about).encode())
+        connection.close()
+
+
 def main(arguments: list[str], scanner: Scanner) -> int:
     """What the unit of a block device calls.
 
     Args:
-        arguments: the device's name in the kernel.
+        arguments: the device's name in the kernel; before it ``--close``, to have nothing of it open any more.
         scanner: the resident scanner.
     """
+    if len(arguments) == 2 and arguments[0] == "--close" and re.fullmatch(r"sd[a-z]+[0-9]*", arguments[1]):
+        luks.close(luks.mapping(arguments[1]))
+        return 0
     if len(arguments) != 1 or not re.fullmatch(r"sd[a-z]+[0-9]*", arguments[0]):
         return 2
     return Use(arguments[0], scanner).run()

@@ -46,6 +46,7 @@ class Medium(pydantic.BaseModel):
         encryption: how what is on it is encrypted.
         place: where it is kept; a place that locks.
         key_place: where the key of its encryption is kept: another place.
+        key_holder: who holds the key of its own place, where it is locked away instead of encrypted.
         requester, approver, ticket: who asked for it, who approved it, and the application, the newest of them.
         valid_until: the last day on which it may be lent.
         lent_to, lent_for, hosts: who has it, or had it last, for what, and the hosts or groups that take it; none: any.
@@ -74,6 +75,7 @@ class Medium(pydantic.BaseModel):
     encryption: Literal["none", "luks", "device"] = "none"
     place: FilledText
     key_place: Text = ""
+    key_holder: Text = ""
     requester: Name
     approver: Text = ""
     ticket: Text = ""
@@ -132,7 +134,7 @@ _THERE = frozenset({"stored", "lent", "missing"})
 _DESCRIBED = frozenset(
     (
         *("kind", "vendor_id", "product_id", "serial", "owner", "purpose", "confidential", "encryption", "place"),
-        *("key_place", "valid_until", "requester"),
+        *("key_place", "key_holder", "valid_until", "requester"),
     )
 )
 _ERASED = frozenset({"erasure", "erasure_record", "erased_by"})
@@ -162,9 +164,7 @@ class Media(Book):
         "change": Action(
             before=frozenset({"stored", "lent"}),
             after=None,
-            fields=frozenset(
-                ("owner", "purpose", "confidential", "encryption", "place", "key_place", "valid_until", "requester")
-            ),
+            fields=_DESCRIBED - {"kind", "vendor_id", "product_id", "serial"},
             approved=True,
             done=frozenset({"stored", "lent"}),
             clause="ST-14-1",
@@ -232,6 +232,7 @@ class Media(Book):
         "encryption": ("Encryption", "暗号化"),
         "place": ("Kept at", "保管場所"),
         "key_place": ("Key kept at", "鍵の保管場所"),
+        "key_holder": ("Key of the place held by", "保管場所の鍵の管理者"),
         "requester": ("Requester", "申請者"),
         "approver": ("Approver", "承認者"),
         "ticket": ("Ticket", "申請番号"),
@@ -296,9 +297,14 @@ class Media(Book):
             yield change.problem("approver", change.approver, reason, "ST-14-1")
         if change.action in ("register", "change", "lend") and after["valid_until"] < today:
             yield change.problem("valid_until", after["valid_until"], "is over already", "ST-14-1")
-        if after["confidential"] and change.action in ("register", "change", "lend") and after["encryption"] == "none":
-            reason = "a medium for confidential information is encrypted"
-            yield change.problem("encryption", after["encryption"], reason, "SM-4.6.2-1")
+        if change.action in ("register", "change", "lend") and after["confidential"] and after["encryption"] == "none":
+            # What is lent is not locked away.
+            if after["status"] == "lent":
+                reason = "a medium for confidential information is encrypted before it is lent"
+                yield change.problem("encryption", after["encryption"], reason, "SM-4.6.2-1")
+            elif not after["key_holder"]:
+                reason = "a medium for confidential information is encrypted, or locked away: by whom, says key_holder"
+                yield change.problem("encryption", after["encryption"], reason, "SM-4.6.2-1")
         if change.action == "lend":
             yield from _wrong_lending(change, before, after, moment.today, context)
         if change.action == "return":
