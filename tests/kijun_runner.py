@@ -448,8 +448,10 @@ def _work(
         # On an execution node nothing of a job is left; AWX asks for it so.
         line += ["--delete"] if job.place is Place.NODE else []
     environment = {name: value for name, value in ENVIRONMENT.items() if not name.startswith(("ANSIBLE_", "KIJUN_"))}
+    # With --delete the worker makes its folder anew before it begins, too.
+    folder = worker.parent if job.place is Place.NODE else worker
     process = subprocess.Popen(
-        line, stdin=given, stdout=said, stderr=errors, env=environment, cwd=worker, start_new_session=True
+        line, stdin=given, stdout=said, stderr=errors, env=environment, cwd=folder, start_new_session=True
     )
     ended = time.monotonic() + timeout
     cancelled = False
