@@ -333,7 +333,10 @@ def lets_in(machine: Machine, service: str, name: str, *answers: str) -> bool:
 
 def at_the_console(machine: Machine, name: str, *answers: str) -> str:
     """What login(1) says at a terminal to who gives these answers in turn."""
-    line = [*machine.ssh("admin", "-tt", "-i", str(identity.USER_KEY)), f"sudo login {name}"]
+    line = [
+        *machine.ssh("admin", "-tt", "-i", str(identity.USER_KEY)),
+        f"sudo systemd-run --quiet --pty --wait --collect login {name}",
+    ]
     session = pexpect.spawn(line[0], line[1:], timeout=15, encoding="utf-8")
     said = ""
     for answer in answers:
