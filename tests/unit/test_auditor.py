@@ -179,6 +179,7 @@ def test_every_reader_travels() -> None:
         "malware/clamd.py",
         "malware_mirror/__init__.py",
         "removable_media/__init__.py",
+        "removable_media/descriptor.py",
         "verdict.py",
         *(f"facts/{path.name}" for path in folder.glob("facts/*.py")),
         *(f"host_accounts/{reader}.py" for reader in accounts_state.READERS),
