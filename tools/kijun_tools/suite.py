@@ -206,8 +206,6 @@ def hosts(both: bool) -> tuple[Part, ...]:
             "tests/behaviour/test_awx_cancels.py",
             "tests/behaviour/test_report_store.py",
             "--lab-hosts=server13",
-            # Two of the phases that a change is ended in: what comes of them is what comes of others, too.
-            *(() if both else ("-k", "not between and not apply")),
             lab=47,
         ),
         molecule("accounts", lab=8),
