@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.kijun.baseline.plugins.plugin_utils.ledger import migrate
+from kijun_awx_changes import folder_with_ledger
 from kijun_hosts import Machine
 from kijun_lab import identity
-from kijun_runner import Result, lab_credentials, lab_inventory, run_job, shared_folder
+from kijun_runner import Result, lab_credentials, lab_inventory, run_job
 from kijun_tools import awx, awx_source
 
 SOURCE = awx_source.read()
@@ -85,10 +85,7 @@ UNCLEAR = ("Traceback", "unexpected", "object has no attribute", "is undefined",
 @pytest.fixture(scope="session")
 def folder() -> Iterator[Path]:
     """A folder that jobs can write to, with a ledger in it."""
-    with shared_folder() as path:
-        migrate.upgrade(f"sqlite:///{path}/ledger.sqlite")
-        for file in path.iterdir():
-            file.chmod(0o666)
+    with folder_with_ledger() as path:
         yield path
 
 

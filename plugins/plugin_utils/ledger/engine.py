@@ -380,13 +380,12 @@ class Ledger:
         Raises:
             Refused: a change names somebody else.
         """
-        if self._approver is None:
-            return changes
-        asking = [
-            change.approver or (change.action in rules.actions and rules.actions[change.action].approved)
-            for change in changes
-        ]
-        if not any(asking):
+
+        def asks(change: Change) -> bool:
+            action = rules.actions.get(change.action)
+            return bool(change.approver or (action and action.approved))
+
+        if self._approver is None or not any(map(asks, changes)):
             return changes
         proven = self._approver()
         reason = "nobody has approved it in AWX; start the workflow in which somebody else does"
@@ -394,14 +393,12 @@ class Ledger:
             reason = "is not who approved it in AWX, %s" % proven
         problems = [
             change.problem("approver", change.approver, reason, CLAUSE)
-            for change, asks in zip(changes, asking, strict=True)
-            if asks and (not proven or (change.approver and not is_same_person(change.approver, proven)))
+            for change in filter(asks, changes)
+            if not proven or (change.approver and not is_same_person(change.approver, proven))
         ]
         if problems:
             raise Refused(problems)
-        return [
-            replace(change, approver=proven) if asks else change for change, asks in zip(changes, asking, strict=True)
-        ]
+        return [replace(change, approver=proven) if asks(change) else change for change in changes]
 
     def _book(self, name: str) -> Book:
         if name not in self.books:
