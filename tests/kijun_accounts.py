@@ -16,13 +16,14 @@ from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
 import kijun_ledger_server as server
+import kijun_playbooks
 import pexpect
 import pyrage
 from ansible_collections.kijun.baseline.plugins.plugin_utils.accounts.findings import KINDS
 from ansible_collections.kijun.baseline.plugins.plugin_utils.ledger.engine import Ledger
 from ansible_collections.kijun.baseline.plugins.plugin_utils.ledger.errors import Refused
 from ansible_collections.kijun.baseline.plugins.plugin_utils.ledger_entries import change_of
-from kijun_hosts import ANSIBLE_PLAYBOOK, ROOT, Machine
+from kijun_hosts import Machine
 from kijun_lab import identity
 
 T = TypeVar("T")
@@ -107,15 +108,10 @@ class Office:
         # As from an operator's shell: molecule sets colours and more of Ansible's settings, which output would show.
         environment = {name: value for name, value in os.environ.items() if not name.startswith("ANSIBLE_")}
         limit = ",".join(["localhost", *(host.name for host in self.hosts)])
-        done = subprocess.run(
-            [ANSIBLE_PLAYBOOK, *paths, "--limit", limit, "-e", f"@{self.folder}/settings.json", *arguments],
-            cwd=ROOT,
-            env={**environment, "KIJUN_LEDGER_URL": self.url, "KIJUN_REPORT_DIR": str(self.folder / "audits")},
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
+        done = kijun_playbooks.run(
+            [*paths, "--limit", limit, "-e", f"@{self.folder}/settings.json", *arguments],
+            {**environment, "KIJUN_LEDGER_URL": self.url, "KIJUN_REPORT_DIR": str(self.folder / "audits")},
             timeout=300,
-            check=False,
         )
         return Run(done.returncode, done.stdout + done.stderr, _changes(done.stdout))
 

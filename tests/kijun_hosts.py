@@ -18,6 +18,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import kijun_playbooks
 import pexpect
 import testinfra
 from kijun_lab import description, identity
@@ -194,21 +195,12 @@ def on_controller(name: str, *arguments: str, **variables: Any) -> subprocess.Co
     return ansible_playbook(f"playbooks/{name}.yml", "-e", given, *arguments, timeout=120)
 
 
-def ansible_playbook(*words: str, timeout: int = 600, **environment: str) -> subprocess.CompletedProcess[str]:
+def ansible_playbook(*words: str, timeout: int = 600, **variables: str) -> subprocess.CompletedProcess[str]:
     """Run ansible-playbook in the checkout; it may fail.
 
     Args:
         words: its command line.
         timeout: seconds that it may take.
-        environment: variables beside those of the tests.
+        variables: of the environment, beside those of the tests.
     """
-    return subprocess.run(
-        [ANSIBLE_PLAYBOOK, *words],
-        cwd=ROOT,
-        env={**os.environ, **environment},
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        timeout=timeout,
-        check=False,
-    )
+    return kijun_playbooks.run(words, {**os.environ, **variables}, timeout)

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from kijun_hosts import ANSIBLE_PLAYBOOK, ROOT
+from kijun_hosts import ansible_playbook
 from kijun_lab import identity
 
 from .conftest import GOOD, Machine
@@ -478,14 +478,7 @@ def kill_during(machine: Machine, play: Path, seconds: float) -> float:
     by_key = ("-o", "BatchMode=yes", "-i", str(identity.USER_KEY))
     line = [*machine.ssh("admin", *by_key), command]
     with subprocess.Popen(line, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True) as killer:
-        subprocess.run(
-            [ANSIBLE_PLAYBOOK, str(play)],
-            cwd=ROOT,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            timeout=120,
-            check=False,
-        )
+        ansible_playbook(str(play), timeout=120)
         length = float(killer.communicate(timeout=60)[0])
     machine.ok("until flock -n /run/kijun/config_files.lock true; do sleep 0.05; done")
     return length

@@ -8,7 +8,6 @@ import os
 import random
 import secrets
 import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,10 +15,10 @@ from typing import Any
 
 import pytest
 import yaml
+from kijun_hosts import ANSIBLE_PLAYBOOK, ansible_playbook
 
 from .conftest import ROOT, Machine
 
-ANSIBLE_PLAYBOOK = str(Path(sys.executable).parent / "ansible-playbook")
 SECRET = f"hush-{secrets.token_hex(8)}"
 PROFILE = (
     "Name: Example\nDefault: yes\nPriority: 900\nAuth-Type: Primary\nAuth:\n\toptional pam_faildelay.so delay=1000\n"
@@ -78,11 +77,8 @@ class Step:
 
     def run(self, step: dict[str, Any], *options: str) -> dict[str, Any]:
         """Run the step; return its result."""
-        environment = {**os.environ, "ANSIBLE_STDOUT_CALLBACK": "ansible.posix.json"}
-        command = self.command(step, *options)
-        done = subprocess.run(
-            command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=120, check=False
-        )
+        words = self.command(step, *options)[1:]
+        done = ansible_playbook(*words, timeout=120, ANSIBLE_STDOUT_CALLBACK="ansible.posix.json")
         start = done.stdout.find("{\n")
         assert start >= 0, done.stdout + done.stderr
         printed, _end = json.JSONDecoder().raw_decode(done.stdout, start)  # other callbacks print around it

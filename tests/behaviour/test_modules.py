@@ -4,10 +4,8 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import shlex
-import subprocess
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -15,9 +13,9 @@ from typing import Any
 
 import pytest
 import yaml
-from kijun_hosts import ANSIBLE_PLAYBOOK
+from kijun_hosts import ansible_playbook
 
-from .conftest import GOOD, ROOT, Machine
+from .conftest import GOOD, Machine
 
 PACKAGE = "hello"
 """A package of Debian's that is small, and that no other one needs."""
@@ -61,15 +59,8 @@ def runs(machine: Machine, module: str, *calls: tuple[Arguments, bool], **variab
         play = {"hosts": machine.name, "become": True, "gather_facts": False, "tasks": tasks}
         Path(folder, "play.yml").write_text(yaml.safe_dump([play]), encoding="utf-8")
         extra = [*(f"@{path}" for path in files), json.dumps(variables)]
-        done = subprocess.run(
-            [ANSIBLE_PLAYBOOK, f"{folder}/play.yml", *(word for given in extra for word in ("-e", given))],
-            cwd=ROOT,
-            env={**os.environ, "KIJUN_REPORT_DIR": folder, "ANSIBLE_CALLBACK_RESULT_FORMAT": "json"},
-            capture_output=True,
-            text=True,
-            timeout=300,
-            check=False,
-        )
+        words = (f"{folder}/play.yml", *(word for given in extra for word in ("-e", given)))
+        done = ansible_playbook(*words, KIJUN_REPORT_DIR=folder, ANSIBLE_CALLBACK_RESULT_FORMAT="json")
     printed = re.findall(r'^ +"msg": (".*")$', done.stdout, re.MULTILINE)
     assert done.returncode == 0, done.stdout + done.stderr
     found: list[Result] = json.loads(json.loads(printed[-1]))

@@ -15,7 +15,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from kijun_hosts import ANSIBLE_PLAYBOOK, BASICS, ROOT, Machine
+from kijun_hosts import ANSIBLE_PLAYBOOK, BASICS, ROOT, Machine, ansible_playbook
 
 TELLS_CHANGES = ("changed_files", "installed", "units", "accounts")
 """Results in which Kijun's modules say what they changed, or in check mode would change."""
@@ -110,19 +110,8 @@ def playbook(name: str, hosts: Iterable[Machine | str], *arguments: str, **varia
     source = name if name.endswith(".yml") else f"playbooks/{name}.yml"
     limit = ",".join(host if isinstance(host, str) else host.name for host in hosts)
     tags = BASICS if name == "site" and "--tags" not in arguments else ()
-    command = [ANSIBLE_PLAYBOOK, source, "--limit", limit, *tags, *arguments]
-    environment = {**os.environ, "ANSIBLE_STDOUT_CALLBACK": "ansible.posix.json", **variables}
-    done = subprocess.run(
-        command,
-        cwd=ROOT,
-        env=environment,
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        timeout=600,
-        check=False,
-    )
-    return Run(done)
+    given = {"ANSIBLE_STDOUT_CALLBACK": "ansible.posix.json", **variables}
+    return Run(ansible_playbook(source, "--limit", limit, *tags, *arguments, **given))
 
 
 def verdicts(machine: Machine, *arguments: str) -> dict[str, str]:

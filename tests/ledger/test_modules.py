@@ -5,14 +5,12 @@ from __future__ import annotations
 
 import datetime
 import json
-import os
-import subprocess
 from pathlib import Path
 from typing import Any
 
 import pytest
 from ansible_collections.kijun.baseline.plugins.plugin_utils.ledger import migrate
-from kijun_hosts import ANSIBLE_PLAYBOOK, ROOT
+from kijun_hosts import ansible_playbook
 
 from .conftest import Place, execute, guarded
 
@@ -111,16 +109,8 @@ def outcomes(
         for module, arguments, check in calls
     ]
     play.write_text(json.dumps([{"hosts": "localhost", "gather_facts": False, "tasks": tasks}]), encoding="utf-8")
-    done = subprocess.run(
-        [ANSIBLE_PLAYBOOK, str(play), "-e", "kijun_ledger_syslog=false"],
-        cwd=ROOT,
-        env={**os.environ, "ANSIBLE_STDOUT_CALLBACK": "ansible.posix.json"},
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
+    words = (str(play), "-e", "kijun_ledger_syslog=false")
+    done = ansible_playbook(*words, timeout=120, ANSIBLE_STDOUT_CALLBACK="ansible.posix.json")
     try:
         report = json.JSONDecoder().raw_decode(done.stdout[done.stdout.index("{") :])[0]
     except ValueError:
