@@ -13,7 +13,7 @@ from ..plugin_utils.exceptions import FACT, excused, of_host
 from ..plugin_utils.exceptions_action import ExceptionsAction
 from ..plugin_utils.guarded import told
 from ..plugin_utils.host_python import HostPythonAction
-from ..plugin_utils.limits import Unresolved, complaints, shut_out
+from ..plugin_utils.limits import NoLimits, Unresolved, complaints, role_limits, shut_out
 from ..plugin_utils.run_id import run_id
 
 SHIPPED = ("host_check.py", "facts/__init__.py", "facts/environment.py", "facts/host.py", "facts/system.py")
@@ -37,7 +37,7 @@ class ActionModule(HostPythonAction, ExceptionsAction):
         )
         wrong, settings = [], []
         for role in arguments["roles"]:
-            limits = self._value(variables, "__%s_limits" % role)
+            limits = self._limits(role)
             values = {name: self._value_or_why(variables, name) for name in limits}
             wrong += complaints(role, limits, values, list(variables))
             settings.append((limits, values))
@@ -86,6 +86,13 @@ class ActionModule(HostPythonAction, ExceptionsAction):
             return self._value(variables, name)
         except AnsibleError as error:
             return Unresolved(str(error))
+
+    def _limits(self, role: str) -> dict[str, Any]:
+        try:
+            limits: dict[str, Any] = self._templar.template(role_limits(role))
+        except NoLimits as error:
+            raise AnsibleActionFail(str(error)) from None
+        return limits
 
     def _value(self, variables: dict[str, Any], name: str) -> Any:
         try:

@@ -9,7 +9,7 @@ module: preflight
 short_description: Look whether settings and a host are what roles are made for, before anything changes
 version_added: "0.1.0"
 description:
-  - Holds the variables of roles against their limits (each role's C(__ROLE_limits)); an error names the variable, its
+  - Holds the variables of roles against their limits (each role's C(limits.yml)); an error names the variable, its
     value, what is allowed and the clause that asks for it. A variable that bears a role's name and that the role does
     not know is an error too, since it is mostly a misspelt one.
   - Asks the host, once in a run, whether it is a release that was tested, whether the task is root there, and whether

@@ -7,16 +7,13 @@ import datetime
 import functools
 import re
 from collections.abc import Callable, Iterable, Mapping
-from pathlib import Path
 from typing import Any
-
-import yaml
-from ansible.template import trust_as_template
 
 from ..module_utils.facts import known
 from ..module_utils.verdict import EXCUSED, FAIL, NOT_APPLICABLE, OPERATORS, VERDICTS, split_path
 from .exceptions import days_left
 from .filled import is_template
+from .role_files import roles_with, written
 
 SCHEMA = "kijun.evidence/1"
 AUDITED = ("automated", "detected")
@@ -54,8 +51,6 @@ LIST_NAME = re.compile(r"[a-z].*_controls")
 TOLD = ("id", "from", "until", "approver", "reason", "measure", "ticket")
 """Fields of an exception that the evidence repeats."""
 
-ROLES = Path(__file__).resolve().parents[2] / "roles"
-
 
 class ControlError(ValueError):
     """A control or a choice of controls is not of its form; the text says which and what is allowed."""
@@ -83,8 +78,7 @@ def lists_in_sight(sources: Iterable[Mapping[str, Any]], template: Callable[[Any
 
 
 def with_roles(listed: Iterable[Any]) -> list[Any]:
-    """Controls, with those of a role in the place of the role's name. As default variables of the roles they would be
-    copied for every task of every play: two thirds of what it takes to start an audit.
+    """Controls, with those of a role in the place of the role's name.
 
     Args:
         listed: controls as they are written, a template included, and names of roles such as ``kijun.baseline.kernel``.
@@ -109,21 +103,11 @@ def role_controls(name: str) -> tuple[Any, ...]:
         ControlError: it has no controls, or there is none of its name.
     """
     match = re.fullmatch(r"kijun\.baseline\.([a-z_]+)", name)
-    path = ROLES / (match.group(1) if match else "") / "controls.yml"
-    if not path.is_file():
-        raise ControlError("%r is no role with controls; known: %s" % (name, ", ".join(_roles_with_controls())))
-    # Ten times faster than the loader in Python, where the library is built with it, as Debian's and PyPI's are.
-    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-    return tuple(_trusted(yaml.load(path.read_text(encoding="utf-8"), loader)))
-
-
-def _trusted(written: Any) -> Any:
-    """What stands in a file of this collection, its templates marked as those that may be filled in."""
-    if isinstance(written, str):
-        return trust_as_template(written) if is_template(written) else written
-    if isinstance(written, dict):
-        return {name: _trusted(member) for name, member in written.items()}
-    return [_trusted(member) for member in written] if isinstance(written, list) else written
+    try:
+        return tuple(written(match.group(1) if match else "", "controls.yml"))
+    except FileNotFoundError:
+        known_roles = ", ".join(_roles_with_controls())
+        raise ControlError("%r is no role with controls; known: %s" % (name, known_roles)) from None
 
 
 def collection_controls() -> list[Any]:
@@ -132,7 +116,7 @@ def collection_controls() -> list[Any]:
 
 
 def _roles_with_controls() -> list[str]:
-    return sorted("kijun.baseline.%s" % path.parent.name for path in ROLES.glob("*/controls.yml"))
+    return ["kijun.baseline.%s" % name for name in roles_with("controls.yml")]
 
 
 def never_excused(controls: Iterable[Any]) -> dict[str, str]:

@@ -9,10 +9,10 @@ the host's disk (docs/decisions/0003-audit-without-ansiballz.md).
 from __future__ import annotations
 
 import base64
+import bz2
 import functools
 import io
 import json
-import lzma
 import pathlib
 import zipfile
 import zlib
@@ -22,9 +22,9 @@ from ansible.errors import AnsibleActionFail, AnsibleConnectionFailure, AnsibleE
 from ansible.plugins.action import ActionBase
 
 IMPORTS = """\
-import base64, lzma, os, sys, zlib
+import base64, bz2, os, sys, zlib
 fd = os.memfd_create("kijun")
-os.write(fd, lzma.decompress(base64.b64decode("{archive}")))
+os.write(fd, bz2.decompress(base64.b64decode("{archive}")))
 sys.path.insert(0, "/proc/self/fd/%d" % fd)
 sys.dont_write_bytecode = True
 """
@@ -59,8 +59,8 @@ def archive(shipped: tuple[str, ...]) -> str:
         shipped: patterns of files.
 
     Returns:
-        A zip archive, compressed as a whole (which takes a fifth less than each file by itself) by LZMA (which takes a
-        sixth less than deflate, and a few milliseconds of the host's time), in base64.
+        A zip archive, compressed as a whole (which takes a fifth less than each file by itself) by bzip2 (which takes a
+        quarter less than deflate, and 0.02 s where LZMA takes 0.12), in base64.
     """
     folder = pathlib.Path(__file__).resolve().parent.parent / "module_utils"
     buffer = io.BytesIO()
@@ -69,7 +69,7 @@ def archive(shipped: tuple[str, ...]) -> str:
         for pattern in shipped:
             for path in sorted(folder.glob(pattern)):
                 packed.writestr("kijun/%s" % path.relative_to(folder), path.read_bytes())
-    return base64.b64encode(lzma.compress(buffer.getvalue())).decode()
+    return base64.b64encode(bz2.compress(buffer.getvalue())).decode()
 
 
 class HostPythonAction(ActionBase):

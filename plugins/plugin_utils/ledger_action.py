@@ -23,7 +23,7 @@ from .ledger.books.media import MediaContext
 from .ledger.engine import Ledger
 from .ledger.errors import LedgerError
 from .ledger_address import ledger_url
-from .limits import complaints
+from .limits import complaints, role_limits
 
 SYSLOG_SOCKET = "/dev/log"
 
@@ -119,7 +119,9 @@ class LedgerAction(ActionBase):
         Raises:
             AnsibleActionFail: one is not what it may be.
         """
-        limits = self.variable(variables, "__%s_limits" % role, {})
+        if "%s_controls" % role not in variables:
+            return
+        limits = self._templar.template(role_limits(role))
         values = {name: self.variable(variables, name, None) for name in limits}
         known = {name: limits[name] for name in limits if values[name] is not None}
         # What a form leaves empty is there, and is nothing.

@@ -14,6 +14,7 @@ from typing import Any
 from ..module_utils.logs.rules import KINDS as LOG_KINDS
 from ..module_utils.logs.rules import Rules
 from .report_store import is_place
+from .role_files import roles_with, written
 
 NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.:-]*\$?")
 """A login name or a host's name or address; nothing that a configuration file would read as something else."""
@@ -56,6 +57,29 @@ class Unresolved:
 
     def __repr__(self) -> str:
         return "a template that fails (%s)" % self._reason
+
+
+class NoLimits(ValueError):
+    """There is no such role; the text says which there are."""
+
+
+def role_limits(role: str) -> dict[str, Any]:
+    """What a role's variables may be, as its limits.yml has it: templates are not filled in.
+
+    Args:
+        role: its name, without the collection.
+
+    Returns:
+        Variable -> its limit. Nobody may change it.
+
+    Raises:
+        NoLimits: there is no such role.
+    """
+    try:
+        limits: dict[str, Any] = written(role, "limits.yml")
+    except FileNotFoundError:
+        raise NoLimits("%r is no role with limits; known: %s" % (role, ", ".join(roles_with("limits.yml")))) from None
+    return limits
 
 
 def _whole(value: Any) -> bool:

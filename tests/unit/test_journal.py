@@ -417,7 +417,7 @@ def test_runs_are_entered_by_the_callback_alone_and_nothing_is_taken_back(url: s
 
 @pytest.mark.parametrize("years", [0, 4, "4", -5, 5.5, "long", None, 101])
 def test_less_than_five_years_are_refused(years: Any) -> None:
-    limits = tree.load(tree.ROOT / "roles/operations_journal/vars/main.yml")["__operations_journal_limits"]
+    limits = tree.load(tree.ROOT / "roles/operations_journal/limits.yml")
     name = "operations_journal_keep_years"
     (said,) = complaints("operations_journal", {name: limits[name]}, {name: years}, [name])
     assert "it must be a whole number from 5 to 100 (clause SM-4.11-2)" in said

@@ -7,7 +7,6 @@ import re
 from typing import Any
 
 import pytest
-import yaml
 from ansible_collections.kijun.baseline.plugins.plugin_utils.limits import TYPES, allowed, complaints, within
 from hypothesis import given
 from hypothesis import strategies as st
@@ -141,7 +140,7 @@ def test_any_value_is_within_or_not(kind: str, value: Any) -> None:
 
 @pytest.mark.parametrize("role", tree.roles(), ids=lambda role: role.name)
 def test_every_variable_of_a_role_has_a_limit_and_a_clause(role: tree.Role) -> None:
-    limits = yaml.safe_load((role.path / "vars" / "main.yml").read_text(encoding="utf-8"))[f"__{role.name}_limits"]
+    limits = role.limits()
     assert set(limits) == {name for name in role.defaults() if not name.startswith("_")} | set(role.options())
     assert [name for name, limit in limits.items() if not limit.get("clause")] == []
     assert [name for name, limit in limits.items() if "choices" not in limit and limit["type"] not in TYPES] == []

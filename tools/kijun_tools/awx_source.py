@@ -24,7 +24,7 @@ class Source:
     Attributes:
         data: the file.
         options: variable -> its entry in the argument_specs of the role that has it.
-        limits: variable -> what the role's vars/main.yml allows.
+        limits: variable -> what the role's limits.yml allows.
     """
 
     data: dict[str, Any]
@@ -72,7 +72,5 @@ def read(root: Path = tree.ROOT) -> Source:
     limits: dict[str, dict[str, Any]] = {}
     for role in tree.roles(root):
         options.update(role.options())
-        variables = role.path / "vars" / "main.yml"
-        if variables.exists():
-            limits.update(tree.load(variables).get(f"__{role.name}_limits", {}))
+        limits.update(role.limits())
     return Source(tree.load(root / SOURCE), options, limits)

@@ -44,6 +44,11 @@ class Role:
         options: dict[str, dict[str, Any]] = specs["main"].get("options", {})
         return options
 
+    def limits(self) -> dict[str, dict[str, Any]]:
+        """What the role's variables may be."""
+        limits: dict[str, dict[str, Any]] = load(self.path / "limits.yml")
+        return limits
+
     def summary(self) -> str:
         """The short description of the role's entry point ``main``."""
         specs = load(self.path / "meta" / "argument_specs.yml")["argument_specs"]
