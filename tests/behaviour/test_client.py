@@ -317,6 +317,24 @@ def test_the_audit_notices_other_ways_round_as_well(pc: Machine, verdicts: Verdi
     assert verdicts(*tags) == {"WS-01": "pass", "WS-04": "pass", "WS-08": "pass"}
 
 
+@pytest.mark.control("WS-08")
+def test_a_login_screen_that_comes_later_is_installed_and_then_set(pc: Machine) -> None:
+    """dpkg asks about a file of gdm3's that is there before gdm3; screens are looked at all the while."""
+    state, conf = "dpkg-query -W -f '${db:Status-Status}' gdm3", "/etc/gdm3/daemon.conf"
+    dpkg = "DEBIAN_FRONTEND=noninteractive dpkg --force-depends"
+    pc.ok(f"rm -rf /etc/gdm3; cd /tmp && apt-get -qq download gdm3 && {dpkg} --unpack gdm3_*.deb </dev/null 2>&1")
+    try:
+        assert pc.ok(state) == "unpacked"
+        pc.ok("systemctl start kijun-workstation-watch.service")
+        assert pc.run(f"test -e {conf}").rc == 1
+        pc.ok(f"{dpkg} --configure gdm3 </dev/null 2>&1")
+        assert pc.ok(state) == "installed"
+        pc.ok("systemctl start kijun-workstation-watch.service")
+        pc.ok(f"cmp {conf} /etc/kijun/workstation/gdm.conf")
+    finally:
+        pc.ok(f"rm -f /tmp/gdm3_*.deb; {dpkg} --purge gdm3 </dev/null 2>&1")
+
+
 OPERATOR, EMERGENCY = "operator1", "breakglass"
 SECRET = f"/var/lib/kijun/second_factor/{OPERATOR}"
 PAM_FILES = "cd /etc/pam.d && sha256sum login gdm-*"
