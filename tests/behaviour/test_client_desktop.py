@@ -73,7 +73,8 @@ def desktop(machine: Machine) -> Iterator[Machine]:
     machine.ok("systemctl restart kijun-workstation; systemctl start gdm")
     machine.ok(f"id {USER} 2>/dev/null || useradd -m -s /bin/bash {USER}; loginctl enable-linger {USER}")
     folder = f"/home/{USER}/.config/systemd/user/org.gnome.Shell@wayland.service.d"
-    machine.ok(f"runuser -u {USER} -- sh -c 'mkdir -p {folder}; printf {shlex.quote(HEADLESS)} >{folder}/x.conf'")
+    as_him = f"runuser -u {USER} --"
+    machine.ok(f"{as_him} mkdir -p {folder}; printf {shlex.quote(HEADLESS)} | {as_him} tee {folder}/x.conf")
     yield machine
     machine.run(f"systemctl stop {UNIT} gdm; loginctl disable-linger {USER}; sleep 1; userdel -rf {USER}")
 
