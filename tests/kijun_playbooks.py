@@ -141,16 +141,14 @@ def _serve(listener: socket.socket) -> dict[str, Any] | None:
     while True:
         ready = select.select([listener, sys.stdin], [], [])[0]
         if sys.stdin in ready:
+            _reap()
             return None
         connection = listener.accept()[0]
-        # The one in between waits for the run, for this one has others to start; its own end nobody waits for.
-        between = os.fork()
-        if between:
-            connection.close()
-            os.waitpid(between, 0)
-            continue
+        # One in between waits for each run, for this one has others to start.
         if os.fork():
-            os._exit(0)
+            connection.close()
+            _reap()
+            continue
         asked = _read(connection)
         worker = os.fork()
         if not worker:
@@ -163,6 +161,13 @@ def _serve(listener: socket.socket) -> dict[str, Any] | None:
         with contextlib.suppress(BrokenPipeError):
             connection.sendall(b"%d\n" % status)
         os._exit(0)
+
+
+def _reap() -> None:
+    """Take note of those who have ended: what they took of the processor counts as this one's, then."""
+    with contextlib.suppress(ChildProcessError):
+        while os.waitpid(-1, os.WNOHANG)[0]:
+            pass
 
 
 def _read(connection: socket.socket) -> dict[str, Any]:
