@@ -105,7 +105,8 @@ def test_a_session_that_a_program_holds_open_locks_all_the_same(desktop: Machine
         time.sleep(80)
         assert not locked(desktop), "the attack itself does not work"
         desktop.ok(f"systemctl start {watch}.timer")
-        assert wait_for(lambda: locked(desktop), 45)
+        # Three rounds: one finds nothing out where the host is so busy that the session answers after five seconds.
+        assert wait_for(lambda: locked(desktop), 100)
         assert active(desktop)
         said = desktop.ok(f"journalctl -b -o cat -u {watch}.service | tail -20")
         assert "held open by film: watching: locked" in said
