@@ -7,7 +7,14 @@ import re
 from typing import Any
 
 import pytest
-from ansible_collections.kijun.baseline.plugins.plugin_utils.limits import TYPES, allowed, complaints, within
+from ansible_collections.kijun.baseline.plugins.plugin_utils.limits import (
+    TYPES,
+    NoLimits,
+    allowed,
+    complaints,
+    role_limits,
+    within,
+)
 from hypothesis import given
 from hypothesis import strategies as st
 from kijun_tools import tree
@@ -136,6 +143,18 @@ def test_any_value_is_within_or_not(kind: str, value: Any) -> None:
     limit = {"type": kind, "clause": "X-1", **({"min": 0, "max": 9} if kind in ("int", "float") else {})}
     assert within(value, limit) in (True, False)
     assert kind != "int" or not within(value, limit) or 0 <= int(value) <= 9
+
+
+@pytest.mark.parametrize("role", ["sshh", "", "kijun.baseline.ssh"])
+def test_a_role_that_is_none_is_told_with_those_that_are(role: str) -> None:
+    with pytest.raises(NoLimits, match=r"is no role with limits; known: accounts, .*, ssh, .*, workstation"):
+        role_limits(role)
+
+
+def test_limits_of_a_role_come_with_their_templates() -> None:
+    limits = role_limits("time_sync")
+    assert limits["time_sync_servers"]["nonempty"] == "{{ not time_sync_server | bool }}"
+    assert limits is role_limits("time_sync")
 
 
 @pytest.mark.parametrize("role", tree.roles(), ids=lambda role: role.name)
