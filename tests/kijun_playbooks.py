@@ -120,7 +120,7 @@ class _Server:
                 stdin=subprocess.PIPE,
                 pass_fds=[listener.fileno()],
             )
-        self._end = weakref.finalize(self, _end, process, folder)
+        weakref.finalize(self, _end, process, folder)
 
 
 def _end(process: subprocess.Popen[bytes], folder: tempfile.TemporaryDirectory[str]) -> None:

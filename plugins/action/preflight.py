@@ -83,7 +83,9 @@ class ActionModule(HostPythonAction, ExceptionsAction):
 
     def _value_or_why(self, variables: dict[str, Any], name: str) -> Any:
         try:
-            return self._value(variables, name)
+            return self._templar.template(variables[name])
+        except KeyError:
+            return Unresolved("there is no variable %s" % name)
         except AnsibleError as error:
             return Unresolved(str(error))
 
@@ -93,9 +95,3 @@ class ActionModule(HostPythonAction, ExceptionsAction):
         except NoLimits as error:
             raise AnsibleActionFail(str(error)) from None
         return limits
-
-    def _value(self, variables: dict[str, Any], name: str) -> Any:
-        try:
-            return self._templar.template(variables[name])
-        except KeyError:
-            raise AnsibleActionFail("there is no variable %s" % name) from None

@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import datetime
-import functools
 import re
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
@@ -92,9 +91,8 @@ def with_roles(listed: Iterable[Any]) -> list[Any]:
     return found
 
 
-@functools.cache
-def role_controls(name: str) -> tuple[Any, ...]:
-    """A role's controls, as they are written in its controls.yml.
+def role_controls(name: str) -> list[Any]:
+    """A role's controls, as they are written in its controls.yml. Nobody may change them.
 
     Args:
         name: the role's, such as ``kijun.baseline.kernel``.
@@ -104,10 +102,11 @@ def role_controls(name: str) -> tuple[Any, ...]:
     """
     match = re.fullmatch(r"kijun\.baseline\.([a-z_]+)", name)
     try:
-        return tuple(written(match.group(1) if match else "", "controls.yml"))
+        found: list[Any] = written(match.group(1) if match else "", "controls.yml")
     except FileNotFoundError:
         known_roles = ", ".join(_roles_with_controls())
         raise ControlError("%r is no role with controls; known: %s" % (name, known_roles)) from None
+    return found
 
 
 def collection_controls() -> list[Any]:

@@ -4,18 +4,15 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
-import sys
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 from kijun_awx import TOKEN, Store
-from kijun_tools import awx, awx_source, tree
+from kijun_hosts import ansible_playbook
+from kijun_tools import awx, awx_source
 
-PLAYBOOK = Path(sys.executable).parent / "ansible-playbook"
 SAID = {
     "awx_configure_token": TOKEN,
     "awx_configure_reader_token": "reader-token-1f4c",
@@ -51,15 +48,8 @@ def store() -> Iterator[Store]:
 
 def configure(store: Store, *arguments: str, **said: Any) -> subprocess.CompletedProcess[str]:
     given = SAID | {"awx_configure_host": store.address} | said
-    done = subprocess.run(
-        [str(PLAYBOOK), "-i", "localhost,", "playbooks/awx_configure.yml", "-e", json.dumps(given), *arguments],
-        cwd=tree.ROOT,
-        env={**os.environ, "KIJUN_JOURNAL": "no"},
-        capture_output=True,
-        text=True,
-        timeout=600,
-        check=False,
-    )
+    words = ("-i", "localhost,", "playbooks/awx_configure.yml", "-e", json.dumps(given), *arguments)
+    done = ansible_playbook(*words, KIJUN_JOURNAL="no")
     assert not [secret for secret in SECRETS if secret in done.stdout + done.stderr]
     return done
 

@@ -64,7 +64,7 @@ class Step:
         (folder / "templates").mkdir()
         (folder / "templates/example.conf.j2").write_text(TEMPLATE)
 
-    def command(self, step: dict[str, Any], *options: str) -> list[str]:
+    def words(self, step: dict[str, Any], *options: str) -> list[str]:
         play = {
             "hosts": self.machine.name,
             "become": True,
@@ -73,12 +73,12 @@ class Step:
         }
         playbook = self.folder / "step.yml"
         playbook.write_text(yaml.safe_dump([play]))
-        return [ANSIBLE_PLAYBOOK, str(playbook), "-i", "inventories/lab", *options]
+        return [str(playbook), "-i", "inventories/lab", *options]
 
     def run(self, step: dict[str, Any], *options: str) -> dict[str, Any]:
         """Run the step; return its result."""
-        words = self.command(step, *options)[1:]
-        done = ansible_playbook(*words, timeout=120, ANSIBLE_STDOUT_CALLBACK="ansible.posix.json")
+        callback = "ansible.posix.json"
+        done = ansible_playbook(*self.words(step, *options), timeout=120, ANSIBLE_STDOUT_CALLBACK=callback)
         start = done.stdout.find("{\n")
         assert start >= 0, done.stdout + done.stderr
         printed, _end = json.JSONDecoder().raw_decode(done.stdout, start)  # other callbacks print around it
@@ -88,7 +88,11 @@ class Step:
     def kill_after(self, seconds: float, step: dict[str, Any]) -> None:
         """Start the step, and kill ansible-playbook, its connection and the module on the host after a while."""
         process = subprocess.Popen(
-            self.command(step), cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
+            [ANSIBLE_PLAYBOOK, *self.words(step)],
+            cwd=ROOT,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
         )
         time.sleep(seconds)
         os.killpg(process.pid, 9)
